@@ -1,0 +1,94 @@
+"""What is kept where: MongoDB's collections, their keys and indexes, and the schema's version."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from models.fields import Id
+
+SCHEMA_VERSION: Final = 1
+"""Grows with every change that code of the version before could not work with."""
+
+
+class Index(Struct, frozen=True):
+    """`fields` in order, all ascending. A sparse one leaves out documents without the field."""
+
+    fields: tuple[str, ...]
+    unique: bool = False
+    sparse: bool = False
+
+    @property
+    def name(self) -> str:
+        return "_".join(self.fields)
+
+
+class Collection(Struct, frozen=True):
+    name: str
+    indexes: tuple[Index, ...] = ()
+
+
+TRIPS: Final = Collection(
+    "trips",
+    (
+        # A retried creation finds the trip that the first one stored.
+        Index(("creator", "client_id"), unique=True),
+        # What a user's connections follow: one entry per follower and trip, by the chat's end.
+        Index(("followers", "chat_until")),
+        # Offers to end, the longest expired first. Only trips with such an offer are in it.
+        Index(("offer_expires_at",), sparse=True),
+    ),
+)
+"""One document per trip with its whole history; `_id` is the trip's id."""
+
+PIN_GUARDS: Final = Collection("pin_guards")
+"""Wrong pins of trips; `_id` is the trip's id. Apart, so that a wrong pin is no trip's version."""
+
+MESSAGES: Final = Collection(
+    "messages",
+    (
+        # A retried message finds what the first attempt stored.
+        Index(("conversation_id", "sender_id", "client_id"), unique=True),
+    ),
+)
+"""One document per message under `message_key`, which makes a seq unique in its conversation."""
+
+CONVERSATIONS: Final = Collection(
+    "conversations",
+    (
+        # A retried opening finds the conversation that the first one stored.
+        Index(("created_by", "client_id"), unique=True),
+        # What a user's connections follow, besides trips.
+        Index(("participants", "open")),
+    ),
+)
+"""Conversations that are no trip's; `_id` is the conversation's id."""
+
+RECEIPTS: Final = Collection(
+    "receipts",
+    (
+        # Everybody's receipts of one conversation.
+        Index(("conversation_id",)),
+    ),
+)
+"""One document per conversation and participant under `receipt_key`."""
+
+SCHEMA: Final = Collection("schema")
+"""A single document with the version of the schema, under `SCHEMA_KEY`."""
+
+SCHEMA_KEY: Final = "ridewire"
+
+INDEXED: Final = (TRIPS, PIN_GUARDS, MESSAGES, CONVERSATIONS, RECEIPTS)
+
+
+def message_key(conversation_id: Id, seq: int) -> str:
+    """The `_id` of a message. Ids have no spaces; the digits keep a conversation's keys in order.
+
+    As seqs have no holes, a conversation is read by keys that can be told beforehand: point
+    look-ups in the index that every collection has, and no other index to keep.
+    """
+    return f"{conversation_id} {seq:010d}"
+
+
+def receipt_key(conversation_id: Id, user_id: Id) -> str:
+    """The `_id` of a participant's receipt. Ids have no spaces."""
+    return f"{conversation_id} {user_id}"

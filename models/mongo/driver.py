@@ -1,0 +1,292 @@
+"""The MongoDB driver, and all that the rest knows of it: documents in and out, a few outcomes.
+
+Writes are acknowledged by the majority's journals, reads see what the majority has. What does not
+answer within the time is Unavailable; no error of the driver leaves this module.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import bson
+import pymongo
+from bson.errors import BSONError
+from bson.raw_bson import RawBSONDocument
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from pymongo import ASCENDING, IndexModel, ReadPreference, UpdateOne, WriteConcern
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    ExecutionTimeout,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+    WriteConcernError,
+)
+from pymongo.read_concern import ReadConcern
+
+from models.collections import Index
+from models.errors import Internal, RidewireError, Unavailable
+
+Document = dict[str, Any]
+Encoded = RawBSONDocument
+
+ANSWER_WITHIN: Final = 4.0
+"""Seconds that one call on a store may take, all retries and waiting in line included."""
+_GRACE: Final = 0.5
+"""Seconds after which a call ends that the driver itself did not end in time."""
+_CLOSE_WITHIN: Final = 1.0
+_INDEX_WITHIN: Final = 3_600.0
+"""A large collection takes its time."""
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "appName": "ridewire",
+    "connectTimeoutMS": 4_000,
+    "serverSelectionTimeoutMS": 3_000,
+}
+"""Used unless the URL says otherwise. Time limits of single calls are `answering`'s."""
+
+_DURABLE: Final = WriteConcern("majority", j=True, wtimeout=int(ANSWER_WITHIN * 1_000))
+_MAJORITY: Final = ReadConcern("majority")
+
+_DUPLICATE_KEY: Final = 11_000
+_NOT_NOW: Final = frozenset(
+    {
+        6,  # HostUnreachable
+        7,  # HostNotFound
+        13,  # Unauthorized: the operator's to mend, as is the next
+        18,  # AuthenticationFailed
+        24,  # LockTimeout
+        43,  # CursorNotFound: its server has gone
+        89,  # NetworkTimeout
+        91,  # ShutdownInProgress
+        112,  # WriteConflict
+        133,  # FailedToSatisfyReadPreference
+        134,  # ReadConcernMajorityNotAvailableYet
+        189,  # PrimarySteppedDown
+        202,  # NetworkInterfaceExceededTimeLimit
+        237,  # CursorKilled
+        262,  # ExceededTimeLimit
+        391,  # ReauthenticationRequired
+        8_000,  # AtlasError: refused by the hosting service
+        9_001,  # SocketException
+        11_600,  # InterruptedAtShutdown
+        11_601,  # Interrupted
+        11_602,  # InterruptedDueToReplStateChange
+        14_031,  # OutOfDiskSpace
+    }
+)
+"""Codes of refusals that say nothing about the command: the same one may succeed later."""
+
+
+class Outcome(Enum):
+    """What became of one write among several."""
+
+    STORED = auto()
+    ID_TAKEN = auto()
+    REFUSED = auto()
+    """By another unique index."""
+    UNKNOWN = auto()
+
+
+class Duplicate(Exception):
+    """A unique index has it already."""
+
+
+@asynccontextmanager
+async def answering(within: float = ANSWER_WITHIN) -> AsyncIterator[None]:
+    """Bound what runs inside to a time in seconds. Raises Unavailable, Internal or Duplicate.
+
+    Calls nest: the earliest end counts.
+    """
+    try:
+        async with asyncio.timeout(within + _GRACE):
+            with pymongo.timeout(within):
+                yield
+    except TimeoutError as error:
+        raise Unavailable("the store did not answer in time") from error
+    except DuplicateKeyError as error:
+        raise Duplicate(str(error)) from error
+    except PyMongoError as error:
+        raise _meaning(error) from error
+    except BSONError as error:
+        raise Internal("a document that cannot be stored") from error
+
+
+class Database:
+    """One database and its client. Nothing is sent before the first call."""
+
+    def __init__(self, url: str, name: str) -> None:
+        """Connect to the database in the URL's path, or else of this name. Raises ValueError."""
+        self._client: AsyncIOMotorClient[Document] = _client(url)
+        self._database: AsyncIOMotorDatabase[Document] = self._client.get_default_database(
+            name,
+            write_concern=_DURABLE,
+            read_concern=_MAJORITY,
+            read_preference=ReadPreference.PRIMARY,
+        )
+
+    @property
+    def name(self) -> str:
+        return self._database.name
+
+    def collection(self, name: str) -> "Collection":
+        return Collection(self._database[name])
+
+    async def ping(self, within: float) -> None:
+        """Ask the primary for a sign of life. Raises Unavailable."""
+        async with answering(within):
+            await self._database.command("ping")
+
+    async def close(self) -> None:
+        async with answering(_CLOSE_WITHIN):
+            await asyncio.to_thread(self._client.close)
+
+
+class Collection:
+    """One collection. A filter's values are compared as they are, never taken for operators."""
+
+    def __init__(self, collection: AsyncIOMotorCollection[Document]) -> None:
+        self._collection = collection
+
+    @answering()
+    async def get(self, key: str) -> Document | None:
+        return await self._collection.find_one({"_id": key})
+
+    @answering()
+    async def find_one(self, where: Mapping[str, object]) -> Document | None:
+        return await self._collection.find_one(where)
+
+    @answering()
+    async def find(self, where: Mapping[str, object]) -> list[Document]:
+        return await self._collection.find(where, batch_size=1_000).to_list()
+
+    @answering()
+    async def get_many(self, keys: Sequence[str]) -> list[Document]:
+        """The documents under these keys, as many as there are, in no order."""
+        if not keys:
+            return []
+        where = {"_id": {"$in": list(keys)}}
+        return await self._collection.find(where, batch_size=len(keys) + 1).to_list()
+
+    @answering()
+    async def existing(self, keys: Sequence[str]) -> set[str]:
+        """Which of these keys there are."""
+        where = {"_id": {"$in": list(keys)}}
+        found = self._collection.find(where, {"_id": 1}, batch_size=len(keys) + 1)
+        return {document["_id"] for document in await found.to_list()}
+
+    @answering()
+    async def keys_up_to(self, field: str, most: int, limit: int) -> list[str]:
+        """The keys of documents whose field is at most this, the least first."""
+        found = self._collection.find({field: {"$lte": most}}, {"_id": 1}, batch_size=limit + 1)
+        least = found.sort(field, ASCENDING).limit(limit)
+        return [document["_id"] for document in await least.to_list()]
+
+    @answering()
+    async def insert(self, document: Document) -> None:
+        """Store it. Raises Duplicate."""
+        await self._collection.insert_one(document)
+
+    @answering()
+    async def insert_each(self, documents: Sequence[Encoded]) -> list[Outcome]:
+        """Store them in one write, each for itself."""
+        try:
+            await self._collection.insert_many(documents, ordered=False)
+        except BulkWriteError as error:
+            return _outcomes(error, len(documents))
+        return [Outcome.STORED] * len(documents)
+
+    @answering()
+    async def upsert_each(self, changes: Sequence[tuple[str, Document]]) -> list[Outcome]:
+        """Make these changes to the documents under the keys in one write, each for itself."""
+        updates = [UpdateOne({"_id": key}, change, upsert=True) for key, change in changes]
+        try:
+            await self._collection.bulk_write(updates, ordered=False)
+        except BulkWriteError as error:
+            return _outcomes(error, len(changes))
+        return [Outcome.STORED] * len(changes)
+
+    @answering()
+    async def replace(self, where: Mapping[str, object], document: Document) -> bool:
+        """Whether there was one to replace."""
+        result = await self._collection.replace_one(where, document)
+        return result.matched_count == 1
+
+    @answering()
+    async def change(self, where: Mapping[str, object], change: Document) -> bool:
+        """Whether there was one to change."""
+        result = await self._collection.update_one(where, change)
+        return result.matched_count == 1
+
+    @answering()
+    async def upsert(self, where: Mapping[str, object], change: Document) -> None:
+        """Change the one that matches, or store it. Raises Duplicate if its key is taken."""
+        await self._collection.update_one(where, change, upsert=True)
+
+    @answering(_INDEX_WITHIN)
+    async def create_indexes(self, indexes: Sequence[Index]) -> None:
+        """Create those that are not there. Raises Duplicate, where values are not unique."""
+        models = [_index_model(index) for index in indexes]
+        if models:
+            await self._collection.create_indexes(models)
+
+
+def encoded(document: Document) -> Encoded:
+    """Encode it apart from others, so that one that cannot be stored is its own writer's fault."""
+    return RawBSONDocument(bson.encode(document))
+
+
+def _client(url: str) -> AsyncIOMotorClient[Document]:
+    given = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+    options = {name: value for name, value in _OPTIONS.items() if name.lower() not in given}
+    try:
+        return AsyncIOMotorClient(url, **options)
+    except InvalidURI:
+        # The driver's message may quote a part of the password.
+        raise ValueError(
+            "expected mongodb://[user:password@]host[:port][/database][?options], special "
+            "characters percent-encoded"
+        ) from None
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
+
+
+def _index_model(index: Index) -> IndexModel:
+    keys = [(field, ASCENDING) for field in index.fields]
+    if index.sparse:
+        return IndexModel(keys, name=index.name, unique=index.unique, sparse=True)
+    return IndexModel(keys, name=index.name, unique=index.unique)
+
+
+def _outcomes(error: BulkWriteError, count: int) -> list[Outcome]:
+    details = error.details or {}
+    unsure = details.get("writeConcernErrors")
+    outcomes = [Outcome.UNKNOWN if unsure else Outcome.STORED] * count
+    for refusal in details.get("writeErrors", ()):
+        outcomes[refusal["index"]] = _refusal(refusal)
+    return outcomes
+
+
+def _refusal(error: Mapping[str, Any]) -> Outcome:
+    if error["code"] != _DUPLICATE_KEY:
+        return Outcome.UNKNOWN
+    return Outcome.ID_TAKEN if "_id" in error.get("keyPattern", ()) else Outcome.REFUSED
+
+
+def _meaning(error: PyMongoError) -> RidewireError:
+    if isinstance(error, OperationFailure) and not _may_pass(error):
+        return Internal("the store refused a command")
+    return Unavailable("the store did not answer")
+
+
+def _may_pass(error: OperationFailure) -> bool:
+    return (
+        isinstance(error, ExecutionTimeout | WriteConcernError)
+        or error.code in _NOT_NOW
+        or error.has_error_label("RetryableWriteError")
+    )

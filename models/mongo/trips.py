@@ -1,0 +1,76 @@
+"""Trips in MongoDB: one document each, replaced as a whole if its version is as expected."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from models.fields import Id, Millis
+from models.mongo.attempts import insert_once
+from models.mongo.documents import from_document, to_document
+from models.mongo.driver import Collection, Document, Duplicate
+from models.stores import PinGuard, TripRecord
+from models.trips import followers
+
+_OPEN_END: Final = 2**53
+"""`chat_until` of a running trip: later than every moment, so that one range finds open chats."""
+
+
+class MongoTrips:
+    def __init__(self, trips: Collection, pin_guards: Collection) -> None:
+        self._trips = trips
+        self._pin_guards = pin_guards
+
+    async def create(self, record: TripRecord) -> TripRecord:
+        unique = {"creator": record.creator, "client_id": record.client_id}
+        return _record(await insert_once(self._trips, _document(record), unique))
+
+    async def get(self, trip_id: Id) -> TripRecord | None:
+        document = await self._trips.get(trip_id)
+        return _record(document) if document else None
+
+    async def replace(self, record: TripRecord, version: int) -> bool:
+        expected = {"_id": record.trip.id, "version": version}
+        return await self._trips.replace(expected, _document(record))
+
+    async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
+        found = await self._trips.find({"followers": key, "chat_until": {"$gt": now}})
+        return [_record(document) for document in found]
+
+    async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
+        return await self._trips.keys_up_to("offer_expires_at", now, limit)
+
+    async def pin_guard(self, trip_id: Id) -> PinGuard:
+        document = await self._pin_guards.get(trip_id)
+        return from_document(document, PinGuard) if document else PinGuard()
+
+    async def replace_pin_guard(self, trip_id: Id, old: PinGuard, new: PinGuard) -> bool:
+        expected = {"_id": trip_id, **to_document(old)}
+        change = {"$set": to_document(new)}
+        if old != PinGuard():
+            return await self._pin_guards.change(expected, change)
+        try:
+            await self._pin_guards.upsert(expected, change)
+        except Duplicate:
+            return False
+        return True
+
+
+def _document(record: TripRecord) -> Document:
+    """The record, and beside it, flat, what is searched for."""
+    trip = record.trip
+    document = {
+        "_id": trip.id,
+        "version": trip.version,
+        "followers": sorted(followers(trip)),
+        **to_document(record),
+    }
+    if record.chat_until is None:
+        document["chat_until"] = _OPEN_END
+    if trip.offer and trip.offer.expires_at is not None:
+        document["offer_expires_at"] = trip.offer.expires_at
+    return document
+
+
+def _record(document: Document) -> TripRecord:
+    if document["chat_until"] == _OPEN_END:
+        document = {**document, "chat_until": None}
+    return from_document(document, TripRecord)

@@ -1,0 +1,18 @@
+"""Whether a driver is heard: an honest "connection is poor" instead of a frozen car."""
+
+from msgspec import Struct
+
+from models.facts import Hearing
+from models.fields import Millis
+
+
+class PresenceLimits(Struct, frozen=True):
+    """After how many ms without a point a driver is stale, and offline."""
+
+    stale_ms: Millis = 10_000
+    offline_ms: Millis = 60_000
+
+    def hearing(self, last_seen: Millis | None, now: Millis) -> Hearing:
+        if last_seen is None or now - last_seen >= self.offline_ms:
+            return Hearing.OFFLINE
+        return Hearing.STALE if now - last_seen >= self.stale_ms else Hearing.LIVE

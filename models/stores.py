@@ -1,0 +1,111 @@
+"""What is kept, as the handlers see it: promises, not collections.
+
+Everything here is durable when it returns (majority write concern, journal), reads what the
+majority has (primary, majority read concern), and raises Unavailable when the store does not answer
+in time: the outcome of a write is then unknown.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+from models.fields import Id, Millis
+from models.messages import Conversation, Draft, Message, Read
+from models.trips import Trip
+
+
+class TripRecord(Struct, frozen=True, kw_only=True):
+    """A trip with what is kept beside it and shown to nobody.
+
+    `creator` is the key of who created it, `chat_from` the newest message's seq when the trip's
+    driver accepted: the driver reads what follows. `chat_until` (ms) is when the trip's
+    conversation takes no more messages, None while the trip runs.
+    """
+
+    trip: Trip
+    creator: str
+    client_id: Id
+    chat_from: int = 0
+    chat_until: Millis | None = None
+
+
+class PinGuard(Struct, frozen=True):
+    """Wrong pins given for a trip's start, and until when (ms) no further one is looked at."""
+
+    wrong: int = 0
+    locked_until: Millis = 0
+
+
+class Trips(Protocol):
+    async def create(self, record: TripRecord) -> TripRecord:
+        """Store a new trip; the stored one if (`creator`, `client_id`) created one already."""
+
+    async def get(self, trip_id: Id) -> TripRecord | None: ...
+
+    async def replace(self, record: TripRecord, version: int) -> bool:
+        """Put the record in place of the one at `version`; False if that has moved on."""
+
+    async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
+        """What the user of this key is rider, driver or offered driver of, with an open chat."""
+
+    async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
+        """Trips whose offer's time is over, the longest first."""
+
+    async def pin_guard(self, trip_id: Id) -> PinGuard: ...
+
+    async def replace_pin_guard(self, trip_id: Id, old: PinGuard, new: PinGuard) -> bool:
+        """Compare and set; False if another caller was faster."""
+
+
+class Messages(Protocol):
+    async def append(self, draft: Draft, sender_id: Id, sent_at: Millis) -> tuple[Message, bool]:
+        """Store a message under the next seq; (message, True).
+
+        If (conversation, sender, `client_id`) is stored already: (the stored one, False).
+        """
+
+    async def find(self, draft: Draft, sender_id: Id) -> Message | None:
+        """What is stored under the draft's conversation, sender and `client_id`."""
+
+    async def between(self, conversation_id: Id, after: int, up_to: int) -> Sequence[Message]:
+        """The messages with `after` < seq <= `up_to`, oldest first."""
+
+    async def newest_seq(self, conversation_id: Id) -> int:
+        """The seq of the newest message; 0 in an empty conversation."""
+
+    async def newest_seqs(self, conversation_ids: Collection[Id]) -> Mapping[Id, int]:
+        """The same for many; an empty conversation is not in it."""
+
+
+class Conversations(Protocol):
+    async def create(self, conversation: Conversation, client_id: Id) -> Conversation:
+        """Store a new one; the stored one if (`created_by`, `client_id`) created one already."""
+
+    async def get(self, conversation_id: Id) -> Conversation | None: ...
+
+    async def close(self, conversation_id: Id, at: Millis) -> None:
+        """Close it, if it is still open."""
+
+    async def open_with(self, user_id: Id) -> Sequence[Conversation]:
+        """The open conversations that the user takes part in."""
+
+
+class Receipts(Protocol):
+    async def advance(self, conversation_id: Id, user_id: Id, read: Read) -> Read:
+        """Raise the participant's numbers to at least these; what they are then."""
+
+    async def of(self, conversation_id: Id) -> Mapping[Id, Read]:
+        """Every participant's numbers."""
+
+    async def of_user(self, user_id: Id, conversation_ids: Collection[Id]) -> Mapping[Id, Read]:
+        """One participant's numbers in many conversations."""
+
+
+class Stores(Struct, frozen=True):
+    """All of them, as they are wired."""
+
+    trips: Trips
+    messages: Messages
+    conversations: Conversations
+    receipts: Receipts

@@ -1,0 +1,59 @@
+"""What the driver's errors become, and which database is meant."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from models.errors import Internal
+from models.mongo.driver import Collection, Database, Duplicate, Outcome, encoded
+from tests.models import mongodb
+
+
+@pytest.fixture
+async def collection(tmp_path: Path) -> AsyncIterator[Collection]:
+    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
+        database = Database(url, "unused")
+        yield database.collection("things")
+        await database.close()
+
+
+async def test_a_taken_key_is_a_duplicate(collection: Collection) -> None:
+    await collection.insert({"_id": "a"})
+    with pytest.raises(Duplicate):
+        await collection.insert({"_id": "a"})
+
+
+async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None:
+    await collection.insert({"_id": "b"})
+    documents = [encoded({"_id": key}) for key in "abc"]
+    outcomes = await collection.insert_each(documents)
+    assert outcomes == [Outcome.STORED, Outcome.ID_TAKEN, Outcome.STORED]
+    assert await collection.existing(["a", "b", "c", "d"]) == {"a", "b", "c"}
+
+
+async def test_a_command_that_makes_no_sense_is_a_fault_of_ours(collection: Collection) -> None:
+    await collection.insert({"_id": "a"})
+    with pytest.raises(Internal):
+        await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
+
+
+async def test_a_document_that_cannot_be_stored_is_a_fault_of_ours(collection: Collection) -> None:
+    with pytest.raises(Internal):
+        await collection.insert({"_id": "a", "what": object()})
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("mongodb://127.0.0.1", "given"),
+        ("mongodb://127.0.0.1/", "given"),
+        ("mongodb://127.0.0.1/?retryWrites=false", "given"),
+        ("mongodb://127.0.0.1/rides", "rides"),
+        ("mongodb://127.0.0.1,127.0.0.2:1/rides?w=1", "rides"),
+    ],
+)
+async def test_the_url_names_the_database_or_nothing_does(url: str, name: str) -> None:
+    database = Database(url, "given")
+    assert database.name == name
+    await database.close()

@@ -1,0 +1,85 @@
+"""Writers that share a write."""
+
+import asyncio
+
+import pytest
+
+from models.errors import Unavailable
+from models.mongo.group_commit import GroupCommit
+
+
+class Ledger:
+    """Takes groups of numbers while it is open; tells each its negative."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.is_writing = asyncio.Event()
+        self.is_open = asyncio.Event()
+
+    async def write(self, numbers: list[int]) -> list[int]:
+        self.groups.append(numbers)
+        self.is_writing.set()
+        await self.is_open.wait()
+        if 0 in numbers:
+            raise Unavailable("zero")
+        return [-number for number in numbers]
+
+
+def writers(group: GroupCommit[int, int], numbers: range) -> list[asyncio.Task[int]]:
+    return [asyncio.create_task(group.add(number)) for number in numbers]
+
+
+async def test_who_comes_while_a_write_is_under_way_shares_the_next() -> None:
+    ledger = Ledger()
+    group = GroupCommit(ledger.write, at_most=100)
+    first = writers(group, range(1, 2))
+    await ledger.is_writing.wait()
+    others = writers(group, range(2, 5))
+    await asyncio.sleep(0)
+    ledger.is_open.set()
+    assert await asyncio.gather(*first, *others) == [-1, -2, -3, -4]
+    assert ledger.groups == [[1], [2, 3, 4]]
+
+
+async def test_a_group_has_a_largest_size() -> None:
+    ledger = Ledger()
+    ledger.is_open.set()
+    group = GroupCommit(ledger.write, at_most=2)
+    assert await asyncio.gather(*writers(group, range(1, 6))) == [-1, -2, -3, -4, -5]
+    assert ledger.groups == [[1, 2], [3, 4], [5]]
+
+
+async def test_a_failure_is_told_to_everybody_in_the_group_only() -> None:
+    ledger = Ledger()
+    ledger.is_open.set()
+    group = GroupCommit(ledger.write, at_most=2)
+    results = await asyncio.gather(*writers(group, range(4)), return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable, Unavailable, int, int]
+
+
+async def test_who_gives_up_before_its_turn_is_left_out() -> None:
+    ledger = Ledger()
+    group = GroupCommit(ledger.write, at_most=100)
+    first = writers(group, range(1, 2))
+    await ledger.is_writing.wait()
+    waiting = writers(group, range(2, 5))
+    await asyncio.sleep(0)
+    waiting[1].cancel()
+    ledger.is_open.set()
+    results = await asyncio.gather(*first, *waiting, return_exceptions=True)
+    assert ledger.groups == [[1], [2, 4]]
+    assert isinstance(results[2], asyncio.CancelledError)
+    assert (results[1], results[3]) == (-2, -4)
+
+
+async def test_who_gives_up_while_it_is_written_harms_nobody() -> None:
+    ledger = Ledger()
+    group = GroupCommit(ledger.write, at_most=100)
+    first, second = writers(group, range(1, 3))
+    await ledger.is_writing.wait()
+    first.cancel()
+    ledger.is_open.set()
+    assert await second == -2
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await group.add(7) == -7
