@@ -1,0 +1,103 @@
+"""What an acknowledged command answers: `{"ok": true, …}`. Refusals are `models.errors`."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec import UNSET, Struct, UnsetType
+
+from models.commands import DriverAvailability
+from models.facts import TripDriver
+from models.fields import Id, Millis, Number
+from models.messages import Conversation, Message, Read
+from models.points import Point
+from models.trips import Trip, WatchedTrip
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """What a command answers. As it stands: done, and nothing more to say."""
+
+    ok: bool = True
+
+
+class SessionRefreshed(Answer, frozen=True, kw_only=True):
+    expires_at: Millis
+
+
+class StatusNoted(Answer, frozen=True, kw_only=True):
+    status: DriverAvailability
+
+
+class Rejected(Struct, frozen=True):
+    """A point that was not taken; `seq` is null where the point had none that could be read."""
+
+    seq: Number | None
+    code: str
+
+
+class Located(Answer, frozen=True, kw_only=True):
+    """How many points were accepted, and the others."""
+
+    accepted: int
+    rejected: Sequence[Rejected]
+
+
+class TripIs(Answer, frozen=True, kw_only=True):
+    """The trip as it is now, in the caller's view."""
+
+    trip: Trip
+
+
+class Snapshot(Answer, frozen=True, kw_only=True):
+    """All that a subscriber needs to draw the ride; what follows are events.
+
+    `messages` are those after `after_seq` (at most 200), or the newest 50; `has_more` says that
+    there are further ones on that side. `driver` is null while the trip has none.
+    """
+
+    trip: Trip | WatchedTrip
+    location: Point | None
+    driver: TripDriver | None
+    messages: Sequence[Message]
+    last_seq: Number
+    read: Mapping[Id, Read]
+    has_more: bool
+
+
+class Sent(Answer, frozen=True, kw_only=True):
+    message: Message
+
+
+class History(Answer, frozen=True, kw_only=True):
+    """Oldest first; `has_more` says that there are further ones on the side asked for."""
+
+    messages: Sequence[Message]
+    has_more: bool
+
+
+class Marked(Answer, frozen=True, kw_only=True):
+    delivered_seq: Number
+    read_seq: Number
+
+
+class ConversationIs(Answer, frozen=True, kw_only=True):
+    conversation: Conversation
+
+
+class OpenConversation(Struct, frozen=True):
+    """An open conversation as `session:ready` lists it."""
+
+    id: Id
+    last_seq: Number
+    read_seq: Number
+
+
+class SessionReady(Struct, frozen=True, kw_only=True):
+    """What a connection is and follows. `status` is a driver's own availability, where known."""
+
+    user_id: Id
+    role: str
+    protocol: int
+    server_time: Millis
+    expires_at: Millis
+    trips: Sequence[Trip]
+    conversations: Sequence[OpenConversation]
+    status: DriverAvailability | UnsetType = UNSET

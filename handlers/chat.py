@@ -1,0 +1,113 @@
+"""Chat: messages, how far everybody has read, who is writing."""
+
+from handlers.answers import Answer, ConversationIs, History, Marked, Sent
+from handlers.ports import Clock, Publish
+from handlers.threads import Thread, Threads
+from models import rooms, stores
+from models.commands import ChatClose, ChatHistory, ChatOpen, MarkRead, ShowTyping
+from models.errors import Closed, Forbidden, Invalid
+from models.facts import ChatReceipt, ChatTyping, Opened
+from models.facts import Closed as ChatClosed
+from models.fields import Id, new_id
+from models.identity import Identity, Role
+from models.messages import Conversation, Draft, Kind, Message, Read
+
+
+class ChatHandler:
+    """What the `chat:*` commands do. An answered message or receipt is stored, then told."""
+
+    def __init__(self, kept: stores.Stores, publish: Publish, clock: Clock) -> None:
+        self._messages = kept.messages
+        self._receipts = kept.receipts
+        self._conversations = kept.conversations
+        self._threads = Threads(kept)
+        self._publish = publish
+        self._clock = clock
+
+    async def send(self, caller: Identity, draft: Draft) -> Sent:
+        """Store a message, once however often it is sent; told again, it reaches nobody twice."""
+        if draft.kind is Kind.SYSTEM and caller.role is not Role.SERVICE:
+            raise Forbidden("system messages are the service's", path="kind")
+        thread = await self._threads.of(caller, draft.conversation_id, draft.event)
+        message = await self._stored(caller, draft, thread)
+        self._publish(thread.room, message)
+        return Sent(message=message)
+
+    async def history(self, caller: Identity, command: ChatHistory) -> History:
+        thread = await self._threads.of(caller, command.conversation_id, command.event)
+        newest = await self._messages.newest_seq(thread.id)
+        after, up_to = _window(command, thread.after, newest)
+        messages = await self._messages.between(thread.id, after, up_to)
+        forward = command.after_seq is not None
+        return History(
+            messages=messages, has_more=up_to < newest if forward else after > thread.after
+        )
+
+    async def mark_read(self, caller: Identity, command: MarkRead, connection_id: str) -> Marked:
+        """Raise one's own numbers; the other parties and one's other connections are told."""
+        thread = await self._threads.of(caller, command.conversation_id, command.event)
+        wanted = Read(command.delivered_seq or 0, command.read_seq or 0)
+        await self._require_written(thread.id, wanted)
+        read = await self._receipts.advance(thread.id, caller.user_id, wanted)
+        receipt = ChatReceipt(thread.id, caller.user_id, read.delivered_seq, read.read_seq)
+        self._publish(thread.room, receipt, source=connection_id)
+        return Marked(delivered_seq=read.delivered_seq, read_seq=read.read_seq)
+
+    async def show_typing(self, caller: Identity, command: ShowTyping) -> Answer:
+        thread = await self._threads.of(caller, command.conversation_id, command.event)
+        self._require_open(thread)
+        typing = ChatTyping(thread.id, caller.user_id, command.typing)
+        self._publish(thread.typing_room, typing, source=caller.key)
+        return Answer()
+
+    async def open(self, caller: Identity, command: ChatOpen) -> ConversationIs:
+        now = self._clock()
+        conversation = await self._conversations.create(
+            Conversation(
+                id=new_id(now),
+                participants=tuple(dict.fromkeys(command.participants)),
+                created_at=now,
+                created_by=caller.user_id,
+                title=command.title,
+            ),
+            command.client_id,
+        )
+        if conversation.closed_at is None:
+            for user_id in conversation.participants:
+                self._publish(rooms.user(user_id), Opened(conversation.id))
+        return ConversationIs(conversation=conversation)
+
+    async def close(self, caller: Identity, command: ChatClose) -> Answer:
+        """End a conversation that `open` began; a trip's ends with its trip."""
+        conversation = await self._threads.support(caller, command.conversation_id, command.event)
+        await self._conversations.close(conversation.id, self._clock())
+        self._publish(rooms.chat(conversation.id), ChatClosed(conversation.id))
+        return Answer()
+
+    async def _stored(self, caller: Identity, draft: Draft, thread: Thread) -> Message:
+        if self._clock() >= thread.open_until:
+            stored = await self._messages.find(draft, caller.user_id)
+            if stored is None:
+                raise Closed("the conversation takes no more messages")
+            return stored
+        message, _ = await self._messages.append(draft, caller.user_id, self._clock())
+        return message
+
+    async def _require_written(self, conversation_id: Id, wanted: Read) -> None:
+        newest = await self._messages.newest_seq(conversation_id)
+        for name in ("delivered_seq", "read_seq"):
+            if getattr(wanted, name) > newest:
+                raise Invalid(f"at most {newest}, the newest message's seq", path=name)
+
+    def _require_open(self, thread: Thread) -> None:
+        if self._clock() >= thread.open_until:
+            raise Closed("the conversation takes no more messages")
+
+
+def _window(command: ChatHistory, floor: int, newest: int) -> tuple[int, int]:
+    """The seqs asked for, as (after, up to). No seq is missing, so a page is a range of numbers."""
+    if command.after_seq is not None:
+        after = max(command.after_seq, floor)
+        return after, min(after + command.limit, newest)
+    up_to = newest if command.before_seq is None else min(command.before_seq - 1, newest)
+    return max(up_to - command.limit, floor), up_to

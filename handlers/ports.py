@@ -1,0 +1,37 @@
+"""What handlers need of the world besides the stores: a clock, an audience, where drivers are."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from models.commands import DriverAvailability
+from models.facts import Fact
+from models.fields import Id, Millis
+from models.points import Sighting
+from models.rooms import Room
+
+Clock = Callable[[], Millis]
+"""Milliseconds since the epoch."""
+
+
+class Publish(Protocol):
+    def __call__(self, room: Room, fact: Fact, *, source: str = "") -> None:
+        """Tell a fact to a room's members, here and on every other instance.
+
+        Never waits and never fails; at most once. `source` is whom the fact is of: the driver of a
+        location, the author (key) of typing, the connection that sent a receipt.
+        """
+
+
+class Drivers(Protocol):
+    """Where drivers are and whether they take trips: shared by all instances, not kept for ever."""
+
+    def saw(self, sighting: Sighting) -> None:
+        """Note a driver's newest accepted point. Never waits."""
+
+    async def newest(self, driver_id: Id) -> Sighting | None:
+        """The driver's newest accepted point; None when there is none or nobody can tell now."""
+
+    async def set_status(self, driver_id: Id, status: DriverAvailability) -> None:
+        """Raises Unavailable when it could not be noted."""
+
+    async def status(self, driver_id: Id) -> DriverAvailability | None: ...

@@ -1,0 +1,102 @@
+"""Sessions: what a new connection follows unasked, and a token that takes another's place."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Final
+
+from msgspec import UNSET, Struct
+
+from handlers.answers import OpenConversation, SessionReady
+from handlers.ports import Clock, Drivers
+from models import stores
+from models.errors import Forbidden
+from models.fields import Id
+from models.identity import Identity, Role
+from models.messages import Conversation, Read
+from models.points import Sighting
+from models.stores import TripRecord
+from models.trips import PARTIES, Relation, Trip
+
+PROTOCOL: Final = 1
+FOLLOWERS: Final = frozenset({Role.DRIVER, Role.RIDER})
+
+
+class Following(Struct, frozen=True):
+    """What a connection follows: trips with an open chat, and support's conversations."""
+
+    trips: Sequence[TripRecord]
+    conversations: Sequence[Conversation]
+
+
+class Opening(Struct, frozen=True):
+    """What a connection starts from: what it is told, and how far each conversation is."""
+
+    ready: SessionReady
+    following: Following
+    newest: Mapping[Id, int]
+    sighting: Sighting | None
+
+
+class SessionHandler:
+    def __init__(self, kept: stores.Stores, drivers: Drivers, clock: Clock) -> None:
+        self._stores = kept
+        self._drivers = drivers
+        self._clock = clock
+
+    async def following(self, caller: Identity) -> Following:
+        trips: Sequence[TripRecord] = ()
+        if caller.role in FOLLOWERS:
+            trips = await self._stores.trips.followed_by(caller.key, self._clock())
+        conversations: Sequence[Conversation] = ()
+        if caller.role is not Role.VIEWER:
+            conversations = await self._stores.conversations.open_with(caller.user_id)
+        return Following(trips, conversations)
+
+    async def opening(self, caller: Identity, following: Following) -> Opening:
+        """All that `session:ready` says of what the connection follows."""
+        talks = [
+            *(r.trip.id for r in following.trips if r.trip.relation_of(caller) in PARTIES),
+            *(conversation.id for conversation in following.conversations),
+        ]
+        newest = await self._stores.messages.newest_seqs(talks) if talks else {}
+        read = await self._stores.receipts.of_user(caller.user_id, talks) if talks else {}
+        driver = caller.user_id if caller.role is Role.DRIVER else None
+        status = await self._drivers.status(driver) if driver else None
+        ready = SessionReady(
+            user_id=caller.user_id,
+            role=caller.role,
+            protocol=PROTOCOL,
+            server_time=self._clock(),
+            expires_at=caller.expires_at,
+            trips=[
+                record.trip.seen_by(relation)
+                for record in following.trips
+                if (relation := record.trip.relation_of(caller))
+                and self._is_current(caller, record.trip)
+            ],
+            conversations=_open(talks, newest, read),
+            status=status or UNSET,
+        )
+        sighting = await self._drivers.newest(driver) if driver else None
+        return Opening(ready, following, newest, sighting)
+
+    def _is_current(self, caller: Identity, trip: Trip) -> bool:
+        """Whether a followed trip is unfinished, or offered to the caller still."""
+        if trip.relation_of(caller) is Relation.OFFERED:
+            return trip.offer is not None and trip.offer.is_open(self._clock())
+        return not trip.has_ended
+
+
+def refreshed(caller: Identity, token: Identity) -> Identity:
+    """The identity that goes on with a new token: the same user in the same role."""
+    if token.key != caller.key:
+        raise Forbidden("the token is another user's or another role's", path="token")
+    return token
+
+
+def _open(
+    ids: Collection[Id], newest: Mapping[Id, int], read: Mapping[Id, Read]
+) -> list[OpenConversation]:
+    return [
+        OpenConversation(chat_id, newest.get(chat_id, 0), read.get(chat_id, Read()).read_seq)
+        for chat_id in ids
+    ]
