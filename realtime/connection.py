@@ -1,0 +1,113 @@
+"""One authenticated client: who it is, what it follows, what it is sent."""
+
+import asyncio
+from collections import OrderedDict, deque
+from typing import TYPE_CHECKING, Final
+
+from msgspec import UNSET, Raw
+
+from handlers.locations import Reporter
+from models.facts import SessionEnded
+from models.fields import Id, Millis
+from models.identity import Identity
+from models.messages import Message
+from models.rooms import Room
+from realtime.wire import Encoded, Parser
+
+if TYPE_CHECKING:
+    from realtime.engine import Socket
+    from realtime.feeds import Member, TripFeed
+
+MAX_OWN: Final = 256
+"""How many of a connection's newest own messages are remembered, so as not to echo them."""
+
+
+class Request:
+    """A command as it came: unread but for its name."""
+
+    __slots__ = ("ack_id", "name", "payload")
+
+    def __init__(self, name: str, payload: Raw | None, ack_id: int | None) -> None:
+        self.name = name
+        self.payload = payload
+        self.ack_id = ack_id
+
+
+class Connection:
+    """Exists from the accepted token to the end of the transport."""
+
+    __slots__ = (
+        "_own",
+        "agent",
+        "announced",
+        "device",
+        "driving",
+        "ended",
+        "expiry",
+        "id",
+        "identity",
+        "members",
+        "parser",
+        "pending",
+        "ready",
+        "reporter",
+        "socket",
+        "working",
+    )
+
+    def __init__(
+        self, socket: "Socket", parser: Parser, identity: Identity, device: str, agent: str
+    ) -> None:
+        self.id: str = socket.sid
+        self.socket = socket
+        self.parser = parser
+        self.identity = identity
+        self.device = device
+        self.agent = agent
+        self.members: dict[Room, Member] = {}
+        self.driving: dict[Id, TripFeed] = {}
+        """The running trips that this connection's driver serves."""
+        self.reporter: Reporter | None = None
+        self.pending: deque[Request] = deque()
+        self.working: asyncio.Task[None] | None = None
+        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.expiry: asyncio.TimerHandle | None = None
+        self.announced = False
+        """Whether other instances know of this connection's device."""
+        self.ended = False
+        self._own: OrderedDict[tuple[Id, Id], None] = OrderedDict()
+
+    def send(self, event: Encoded, *, passing: bool = False) -> bool:
+        """Hand an event to the client. Never waits.
+
+        False for a `passing` event that was skipped, because the client is behind.
+        """
+        return self.socket.write(self.parser.event(event), passing=passing)
+
+    def answer(self, ack_id: int | None, answer: object) -> None:
+        if ack_id is not None:
+            self.socket.write(self.parser.answer(ack_id, answer))
+
+    def end(self, code: str, *, retry: bool, retry_in_ms: Millis | None = None) -> None:
+        """Say why, and close. Without `retry` stock clients are told not to come back."""
+        if self.ended:
+            return
+        self.ended = True
+        wait = UNSET if retry_in_ms is None else retry_in_ms
+        reason = self.parser.event(Encoded(SessionEnded.event, SessionEnded(code, retry, wait)))
+        self.socket.end(*((reason,) if retry else (reason, self.parser.disconnected())))
+
+    def owns(self, message: Message) -> bool:
+        """Whether the client sent this message here, and so has it as its answer."""
+        return (
+            message.sender_id == self.identity.user_id
+            and (message.conversation_id, message.client_id) in self._own
+        )
+
+    def remember_own(self, conversation_id: Id, client_id: Id) -> None:
+        self._own[conversation_id, client_id] = None
+        if len(self._own) > MAX_OWN:
+            self._own.popitem(last=False)
+
+    def forget_own(self, conversation_id: Id, client_id: Id) -> None:
+        self._own.pop((conversation_id, client_id), None)

@@ -1,0 +1,315 @@
+"""Who in this process hears what of a trip or conversation. Synchronous, no I/O.
+
+A feed stands for one kept room with local members. Numbered facts pass through a Sequence, so that
+members hear them in order; passing facts go straight on.
+"""
+
+from typing import Final
+
+from models import rooms
+from models.facts import Hearing, TripDriver, TripStatus, WatchedStatus
+from models.fields import Id, Millis
+from models.identity import Role
+from models.messages import Message
+from models.presence import PresenceLimits
+from models.rooms import Room
+from models.trips import (
+    PARTIES,
+    SERVED,
+    Event,
+    Offer,
+    Relation,
+    Status,
+    Trip,
+    driver_relation,
+    events_after,
+)
+from realtime.connection import Connection
+from realtime.sequence import Sequence
+from realtime.wire import Encoded
+
+VERSIONS: Final = 0
+SEQS: Final = 1
+_PASSING: Final = 2
+_TALKING = PARTIES | {Relation.STAFF}
+
+
+class Member:
+    """One connection in one kept room: what it may hear, and what it has heard.
+
+    While it is held (its client is being brought up to date), events wait.
+    """
+
+    __slots__ = ("_held", "_holds", "admitted", "connection", "feed", "heard", "left", "relation")
+
+    def __init__(self, feed: "Feed", connection: Connection) -> None:
+        self.feed = feed
+        self.connection = connection
+        self.relation: Relation | None = None
+        self.admitted = False
+        """Whether a read of the trip or conversation has said what the member is to it."""
+        self.left = False
+        self.heard = [0, 0]
+        self._holds = 0
+        self._held: list[tuple[int, int, Encoded]] = []
+
+    @property
+    def talks(self) -> bool:
+        """Whether messages and receipts are for this member."""
+        return self.relation in _TALKING
+
+    def hold(self) -> None:
+        self._holds += 1
+
+    def release(self, *, version: int = 0, seq: int = 0) -> None:
+        """End a hold: the client knows everything up to here; what is newer leaves now."""
+        self.heard[VERSIONS] = max(self.heard[VERSIONS], version)
+        self.heard[SEQS] = max(self.heard[SEQS], seq)
+        self._holds -= 1
+        if self._holds == 0 and self._held:
+            held, self._held = self._held, []
+            for stream, number, event in held:
+                self.tell(stream, number, event)
+
+    def hear(self, stream: int, number: int, event: Encoded) -> None:
+        """An event in its turn."""
+        if self._holds:
+            self._held.append((stream, number, event))
+        else:
+            self.tell(stream, number, event)
+
+    def tell(self, stream: int, number: int, event: Encoded) -> None:
+        """An event at once, unless it is not for this member or the client knows it."""
+        if stream != VERSIONS and not self.talks:
+            return
+        if stream == _PASSING:
+            self.connection.send(event, passing=True)
+        elif number > self.heard[stream]:
+            self.heard[stream] = number
+            self.connection.send(event)
+
+
+class Feed:
+    """A kept room with local members: here, a conversation that is no trip's."""
+
+    __slots__ = ("conversation_id", "members", "room", "seqs")
+
+    def __init__(self, room: Room) -> None:
+        self.room = room
+        self.conversation_id: Id = room.partition(":")[2]
+        self.members: dict[Connection, Member] = {}
+        self.seqs: Sequence[tuple[Message | None, Encoded]] = Sequence()
+
+    @property
+    def has_gap(self) -> bool:
+        return self.seqs.has_gap
+
+    def add(self, connection: Connection) -> Member:
+        member = Member(self, connection)
+        self.members[connection] = member
+        return member
+
+    def remove(self, member: Member) -> None:
+        member.left = True
+        self.members.pop(member.connection, None)
+
+    def take_message(self, number: int, message: Message | None, event: Encoded) -> None:
+        self._tell_messages(self.seqs.take(number, (message, event)))
+
+    def start_messages(self, newest: int) -> None:
+        self._tell_messages(self.seqs.start(newest))
+
+    def take_receipt(self, event: Encoded, source: str) -> None:
+        """A receipt, for everybody but the connection that sent it."""
+        for member in self.members.values():
+            if member.connection.id != source:
+                member.hear(_PASSING, 0, event)
+
+    def take_typing(self, event: Encoded, source: str) -> None:
+        """Who is writing, for everybody but the author (its key)."""
+        for member in self.members.values():
+            if member.connection.identity.key != source:
+                member.hear(_PASSING, 0, event)
+
+    def _tell_messages(self, due: list[tuple[int, tuple[Message | None, Encoded]]]) -> None:
+        for number, (message, event) in due:
+            for member in self.members.values():
+                if message is None or not member.connection.owns(message):
+                    member.hear(SEQS, number, event)
+
+
+class Signal:
+    """What is heard of the driver who serves a trip."""
+
+    __slots__ = ("behind", "hearing", "last_seen", "location", "since", "ts")
+
+    def __init__(self, since: Millis) -> None:
+        """`since` (ms) is when the driver came onto the trip: from then on it is waited for."""
+        self.hearing: Hearing | None = None
+        self.last_seen: Millis | None = None
+        self.location: Encoded | None = None
+        self.ts: Millis = -1
+        self.since = since
+        self.behind: set[Member] = set()
+        """Members that were too slow for the newest location, and get it when they can."""
+
+
+class TripFeed(Feed):
+    """A trip with local members: its status, its chat, and what is live while somebody looks."""
+
+    __slots__ = ("driver_id", "offer", "signal", "status", "trip_id", "versions", "watchers")
+
+    def __init__(self, trip_id: Id) -> None:
+        super().__init__(rooms.trip(trip_id))
+        self.trip_id = trip_id
+        self.versions: Sequence[TripStatus] = Sequence()
+        self.watchers: dict[Connection, Member] = {}
+        self.status: Status | None = None
+        self.driver_id: Id | None = None
+        self.offer: Offer | None = None
+        self.signal = Signal(0)
+
+    @property
+    def has_gap(self) -> bool:
+        return self.seqs.has_gap or self.versions.has_gap
+
+    @property
+    def is_served(self) -> bool:
+        return self.status in SERVED
+
+    def remove(self, member: Member) -> None:
+        super().remove(member)
+        self.watchers.pop(member.connection, None)
+        member.connection.driving.pop(self.trip_id, None)
+
+    def know(self, trip: Trip) -> list[Member]:
+        """The trip as it was read: brings the feed up to it, where it is behind.
+
+        Returns the members that came to drive by it and have the chat to catch up with.
+        """
+        newest = self.versions.newest
+        newly_driving = []
+        if newest is None:
+            self._set(trip.events[-1])
+            for _, fact in self.versions.start(trip.version):
+                newly_driving += self._apply(fact)
+        else:
+            for event in events_after(trip, newest):
+                newly_driving += self.take_status(TripStatus.of(trip.id, event))
+        return newly_driving
+
+    def take_status(self, fact: TripStatus) -> list[Member]:
+        """A change of the trip; returns the members that came to drive by it."""
+        newly_driving = []
+        for _, due in self.versions.take(fact.version, fact):
+            newly_driving += self._apply(due)
+        return newly_driving
+
+    def assess(self, member: Member) -> bool:
+        """Set what the member is to the trip now. True for one that just came to drive."""
+        identity = member.connection.identity
+        if identity.role is not Role.DRIVER:
+            return False
+        before = member.relation
+        member.relation = driver_relation(identity.user_id, self.driver_id, self.offer)
+        self._note_driving(member)
+        return member.relation is Relation.DRIVER and before is not Relation.DRIVER
+
+    def admit(self, member: Member, relation: Relation) -> bool:
+        """A member is what a read of the trip says, unless the feed has heard of a change since.
+
+        True for one that came to drive by such a change.
+        """
+        member.relation = relation
+        member.admitted = True
+        return self.assess(member)
+
+    def strangers(self) -> list[Member]:
+        """Members to whom the trip is nothing any more."""
+        return [m for m in self.members.values() if m.admitted and m.relation is None]
+
+    def watch(
+        self, member: Member, *, seen_at: Millis | None, ts: Millis, hearing: Hearing
+    ) -> None:
+        """From now on the member hears what is live; it knows the location of `ts` already."""
+        self.watchers[member.connection] = member
+        signal = self.signal
+        if signal.hearing is None:
+            signal.hearing, signal.last_seen = hearing, seen_at
+        if signal.location is not None and signal.ts > ts and self._may_look(member):
+            member.connection.send(signal.location, passing=True)
+
+    def unwatch(self, member: Member) -> None:
+        self.watchers.pop(member.connection, None)
+
+    def take_location(self, driver_id: str, ts: Millis, event: Encoded, now: Millis) -> None:
+        """A location of this driver, unless it is not the trip's, or not news."""
+        signal = self.signal
+        if driver_id != self.driver_id or ts <= signal.ts or self.status not in SERVED:
+            return
+        signal.location, signal.ts, signal.last_seen = event, ts, now
+        if signal.hearing is not Hearing.LIVE:
+            self._tell_hearing(Hearing.LIVE)
+        for member in self.watchers.values():
+            if member.relation is not Relation.OFFERED and not member.connection.send(
+                event, passing=True
+            ):
+                signal.behind.add(member)
+
+    def show_newest(self) -> None:
+        """The newest location, once more for those that were behind when it came."""
+        location, behind = self.signal.location, self.signal.behind
+        if behind and location is not None:
+            self.signal.behind = {
+                member
+                for member in behind
+                if member.connection in self.watchers
+                and not member.connection.send(location, passing=True)
+            }
+
+    def take_typing(self, event: Encoded, source: str) -> None:
+        """Who is writing, for subscribed parties but the author (its key)."""
+        for member in self.watchers.values():
+            if member.relation in PARTIES and member.connection.identity.key != source:
+                member.connection.send(event, passing=True)
+
+    def check_driver(self, limits: PresenceLimits, now: Millis) -> None:
+        """Tell when the driver has not been heard for too long."""
+        if self.is_served and self.watchers:
+            hearing = limits.hearing(self.signal.last_seen or self.signal.since, now)
+            if hearing not in (Hearing.LIVE, self.signal.hearing):
+                self._tell_hearing(hearing)
+
+    def _apply(self, fact: TripStatus) -> list[Member]:
+        self._set(fact)
+        event = Encoded(fact.event, fact)
+        watched: Encoded | None = None
+        for member in self.members.values():
+            if member.connection.identity.role is Role.VIEWER:
+                watched = watched or Encoded(fact.event, WatchedStatus.of(fact))
+                member.hear(VERSIONS, fact.version, watched)
+            else:
+                member.hear(VERSIONS, fact.version, event)
+        return [member for member in self.members.values() if self.assess(member)]
+
+    def _set(self, newest: Event | TripStatus) -> None:
+        if newest.driver_id != self.driver_id or newest.status not in SERVED:
+            self.signal = Signal(newest.at)
+        self.status, self.driver_id, self.offer = newest.status, newest.driver_id, newest.offer
+
+    def _note_driving(self, member: Member) -> None:
+        if member.relation is Relation.DRIVER and self.is_served:
+            member.connection.driving[self.trip_id] = self
+        else:
+            member.connection.driving.pop(self.trip_id, None)
+
+    def _may_look(self, member: Member) -> bool:
+        return self.is_served and member.relation is not Relation.OFFERED
+
+    def _tell_hearing(self, hearing: Hearing) -> None:
+        self.signal.hearing = hearing
+        heard = TripDriver(self.trip_id, hearing, self.signal.last_seen)
+        event = Encoded(TripDriver.event, heard)
+        for member in self.watchers.values():
+            if self._may_look(member):
+                member.connection.send(event)

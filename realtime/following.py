@@ -1,0 +1,375 @@
+"""Which connection follows which trips and conversations, and how it is brought up to date.
+
+Always in this order: the room's channel is subscribed, then MongoDB is read, then what came
+meanwhile is delivered, unless the reading contained it. So nothing is lost and nothing comes twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+from handlers.answers import SessionReady, Snapshot
+from handlers.locations import Reporter
+from handlers.ports import Clock
+from handlers.sessions import Following as Followed
+from handlers.sessions import Opening, SessionHandler
+from handlers.snapshots import Snapshots, View
+from handlers.threads import chat_after
+from models import rooms, stores
+from models.commands import MAX_PAGE, TripSubscribe
+from models.errors import Unauthorized, Unavailable
+from models.facts import Follow, Hearing, TripStatus
+from models.fields import Id
+from models.presence import PresenceLimits
+from models.rooms import Room
+from models.trips import PARTIES, Relation, events_after
+from realtime import keys
+from realtime.connection import Connection
+from realtime.feeds import SEQS, VERSIONS, Feed, Member, TripFeed
+from realtime.tasks import Tasks
+from realtime.wire import Encoded
+
+REORDERING_S: Final = 0.05
+"""How long a fact may be overtaken by its successor before the gap is filled by reading."""
+RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
+_ROUNDS: Final = 5
+
+
+class Channels(Protocol):
+    """The part of the bus that says what this instance listens to."""
+
+    def subscribe(self, channel: str) -> Awaitable[bool]: ...
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+
+class FollowingService:
+    """The rooms of this instance and their members."""
+
+    def __init__(
+        self,
+        *,
+        channels: Channels,
+        kept: stores.Stores,
+        sessions: SessionHandler,
+        snapshots: Snapshots,
+        presence: PresenceLimits,
+        clock: Clock,
+        tasks: Tasks,
+    ) -> None:
+        self.feeds: dict[Room, Feed] = {}
+        self.watched: dict[Room, TripFeed] = {}
+        """By their live room: trips that somebody here looks at."""
+        self.users: dict[Room, dict[Connection, None]] = {}
+        self._channels = channels
+        self._trips = kept.trips
+        self._messages = kept.messages
+        self._sessions = sessions
+        self._snapshots = snapshots
+        self._presence = presence
+        self._clock = clock
+        self._tasks = tasks
+        self._repairing: set[Feed] = set()
+
+    async def open(self, connection: Connection) -> tuple[SessionReady, Callable[[], None]]:
+        """What `session:ready` says; call the second once it is written."""
+        identity = connection.identity
+        await self._listen(connection)
+        members, followed = await self._join_followed(connection)
+        opening = await self._sessions.opening(identity, followed)
+        connection.reporter = Reporter(identity.user_id, connection.device, opening.sighting)
+        return opening.ready, lambda: self._opened(members, opening)
+
+    def close(self, connection: Connection) -> None:
+        """Forget a connection. Costs its own rooms, whatever the instance holds."""
+        for member in list(connection.members.values()):
+            self._leave(member)
+        room = rooms.user(connection.identity.user_id)
+        connections = self.users.get(room, {})
+        connections.pop(connection, None)
+        if not connections and self.users.pop(room, None) is not None:
+            self._channels.unsubscribe(keys.channel(room))
+
+    async def subscribe(
+        self, connection: Connection, command: TripSubscribe
+    ) -> tuple[Snapshot, Callable[[], None]]:
+        """The snapshot; call the second once it is written: then events follow."""
+        member = await self._join(connection, rooms.trip(command.trip_id))
+        live = keys.channel(rooms.live(command.trip_id))
+        try:
+            await self._channels.subscribe(live)
+            view = await self._snapshots.of(connection.identity, command)
+        except BaseException:
+            self._abandon(member)
+            raise
+        return view.snapshot, lambda: self._watch(member, view)
+
+    def unsubscribe(self, connection: Connection, trip_id: Id) -> None:
+        """Hear no more of what is live; staff and viewers hear no more at all."""
+        member = connection.members.get(rooms.trip(trip_id))
+        if member is None or not isinstance(member.feed, TripFeed):
+            return
+        member.feed.unwatch(member)
+        self._forget_unwatched(member.feed)
+        if member.relation not in PARTIES | {Relation.OFFERED}:
+            self._leave(member)
+
+    def follow(self, fact: Follow) -> None:
+        """Have the connections of the fact's key follow a trip from its version on."""
+        for connection in self.users.get(rooms.user(fact.key.partition(":")[2]), ()):
+            if connection.identity.key == fact.key:
+                self._tasks.start(self._follow_trip(connection, fact))
+
+    def follow_conversation(self, user_id: Id, conversation_id: Id) -> None:
+        for connection in self.users.get(rooms.user(user_id), ()):
+            self._tasks.start(self._follow_chat(connection, rooms.chat(conversation_id)))
+
+    def dissolve(self, feed: Feed) -> None:
+        """A conversation was closed: nobody needs to listen to it."""
+        for member in list(feed.members.values()):
+            self._leave(member)
+
+    def tend(self, feed: Feed, newly_driving: list[Member]) -> None:
+        """After a feed has taken something: newcomers get the chat, gaps are filled, others go."""
+        for member in newly_driving:
+            member.hold()
+            self._tasks.start(self._bring_chat(member))
+        if isinstance(feed, TripFeed):
+            for member in feed.strangers():
+                self._leave(member)
+        self.fill_gap(feed)
+
+    def fill_gap(self, feed: Feed) -> None:
+        """Read what a feed misses, where something that came shows that it does."""
+        if feed.has_gap and feed not in self._repairing:
+            self._repairing.add(feed)
+            self._tasks.start(self._repair(feed))
+
+    def check_watched(self) -> None:
+        """Tell of drivers not heard for too long; show newest locations to who was behind."""
+        now = self._clock()
+        for feed in self.watched.values():
+            feed.check_driver(self._presence, now)
+            feed.show_newest()
+
+    async def _listen(self, connection: Connection) -> None:
+        room = rooms.user(connection.identity.user_id)
+        self.users.setdefault(room, {})[connection] = None
+        await self._channels.subscribe(keys.channel(room))
+
+    async def _join_followed(self, connection: Connection) -> tuple[dict[Room, Member], Followed]:
+        """Join what the connection follows, until a reading shows nothing that was not joined."""
+        members: dict[Room, Member] = {}
+        followed = await self._sessions.following(connection.identity)
+        for _ in range(_ROUNDS):
+            missing = [room for room in _rooms_of(followed) if room not in members]
+            if not missing:
+                break
+            joined = await asyncio.gather(*(self._join(connection, room) for room in missing))
+            members.update(zip(missing, joined, strict=True))
+            followed = await self._sessions.following(connection.identity)
+        return members, followed
+
+    def _opened(self, members: dict[Room, Member], opening: Opening) -> None:
+        for record in opening.following.trips:
+            member = members.get(rooms.trip(record.trip.id))
+            relation = member and record.trip.relation_of(member.connection.identity)
+            if member is not None and relation:
+                del members[member.feed.room]
+                self._admit(member, record, relation, opening.newest.get(record.trip.id))
+        for conversation in opening.following.conversations:
+            member = members.pop(rooms.chat(conversation.id), None)
+            if member is not None:
+                self._admit_to_chat(member, opening.newest.get(conversation.id, 0))
+        for member in members.values():
+            self._abandon(member)
+
+    def _admit(
+        self, member: Member, record: stores.TripRecord, relation: Relation, newest: int | None
+    ) -> None:
+        """The client knows the trip as read, and messages up to `newest` (None: not the chat)."""
+        feed = _trip_feed(member)
+        newly_driving = feed.know(record.trip)
+        if newest is not None or relation in PARTIES:
+            feed.start_messages(newest or 0)
+        if feed.admit(member, relation):
+            newly_driving.append(member)
+        member.release(version=record.trip.version, seq=newest or 0)
+        self.tend(feed, newly_driving)
+
+    def _admit_to_chat(self, member: Member, newest: int) -> None:
+        member.relation = Relation.RIDER
+        member.admitted = True
+        member.feed.start_messages(newest)
+        member.release(seq=newest)
+        self.tend(member.feed, [])
+
+    def _watch(self, member: Member, view: View) -> None:
+        snapshot, feed = view.snapshot, _trip_feed(member)
+        talks = view.relation in PARTIES or view.relation is Relation.STAFF
+        self._admit(member, view.record, view.relation, snapshot.last_seq if talks else None)
+        if member.left:
+            return
+        live = rooms.live(feed.trip_id)
+        self.watched[live] = feed
+        self._channels.subscribe(keys.channel(live))
+        feed.watch(
+            member,
+            seen_at=view.sighting.seen_at if view.sighting else None,
+            ts=snapshot.location.ts if snapshot.location else -1,
+            hearing=snapshot.driver.connection if snapshot.driver else Hearing.OFFLINE,
+        )
+
+    async def _follow_trip(self, connection: Connection, fact: Follow) -> None:
+        room = rooms.trip(fact.trip_id)
+        await connection.ready
+        if room in connection.members or connection.ended:
+            return
+        member = await self._join(connection, room)
+        await self._persist(member, lambda: self._bring_trip(member, fact))
+
+    async def _bring_trip(self, member: Member, fact: Follow) -> None:
+        record = await self._trips.get(fact.trip_id)
+        relation = record and record.trip.relation_of(member.connection.identity)
+        if record is None or not relation or relation is Relation.STAFF:
+            self._abandon(member)
+            return
+        feed = _trip_feed(member)
+        for event in events_after(record.trip, fact.version - 1):
+            status = TripStatus.of(record.trip.id, event)
+            member.tell(VERSIONS, status.version, Encoded(status.event, status))
+        newly_driving = feed.know(record.trip)
+        if feed.admit(member, relation):
+            newly_driving.append(member)
+        elif relation in PARTIES:
+            await self._bring_messages(member, chat_after(record, relation))
+        member.release(version=record.trip.version)
+        self.tend(feed, newly_driving)
+
+    async def _follow_chat(self, connection: Connection, room: Room) -> None:
+        await connection.ready
+        if room in connection.members or connection.ended:
+            return
+        member = await self._join(connection, room)
+        member.relation = Relation.RIDER
+        await self._persist(member, lambda: self._bring_messages(member, 0))
+        if not member.left:
+            self._admit_to_chat(member, 0)
+
+    async def _bring_chat(self, member: Member) -> None:
+        """A driver that came onto a trip gets what was written since."""
+        feed = _trip_feed(member)
+
+        async def bring() -> None:
+            record = await self._trips.get(feed.trip_id)
+            if record is not None and record.trip.driver_id == member.connection.identity.user_id:
+                await self._bring_messages(member, record.chat_from)
+
+        await self._persist(member, bring)
+        member.release()
+
+    async def _bring_messages(self, member: Member, after: int) -> None:
+        """Send the stored messages after a seq, and start the feed where they end."""
+        chat_id = member.feed.conversation_id
+        newest = await self._messages.newest_seq(chat_id)
+        while after < newest:
+            up_to = min(after + MAX_PAGE, newest)
+            for message in await self._messages.between(chat_id, after, up_to):
+                if not member.connection.owns(message):
+                    member.tell(SEQS, message.seq, Encoded(message.event, message))
+            after = up_to
+        member.heard[SEQS] = max(member.heard[SEQS], newest)
+        member.feed.start_messages(newest)
+
+    async def _persist(self, member: Member, work: Callable[[], Awaitable[None]]) -> None:
+        """Do it, again and again while the store is away and the client is there."""
+        attempt = 0
+        while not member.left:
+            try:
+                await work()
+            except Unavailable:
+                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                attempt += 1
+            else:
+                return
+
+    async def _repair(self, feed: Feed) -> None:
+        """Read what is missing and deliver it in order."""
+        attempt = 0
+        await asyncio.sleep(REORDERING_S)
+        try:
+            while feed.has_gap and feed.members:
+                try:
+                    await self._read_missing(feed)
+                except Unavailable:
+                    await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                    attempt += 1
+        finally:
+            self._repairing.discard(feed)
+
+    async def _read_missing(self, feed: Feed) -> None:
+        if isinstance(feed, TripFeed) and feed.versions.has_gap:
+            record = await self._trips.get(feed.trip_id)
+            if record is not None:
+                self.tend(feed, feed.know(record.trip))
+        newest = feed.seqs.newest
+        if newest is not None and feed.seqs.has_gap:
+            up_to = newest + MAX_PAGE
+            for message in await self._messages.between(feed.conversation_id, newest, up_to):
+                feed.take_message(message.seq, message, Encoded(message.event, message))
+
+    async def _join(self, connection: Connection, room: Room) -> Member:
+        """A held membership: what happens from now on waits until it is released."""
+        if connection.ended:
+            raise Unauthorized("the session has ended")
+        member = connection.members.get(room)
+        if member is None:
+            feed = self.feeds.get(room)
+            if feed is None:
+                feed = self.feeds[room] = _feed_of(room)
+            member = connection.members[room] = feed.add(connection)
+        member.hold()
+        await self._channels.subscribe(keys.channel(room))
+        return member
+
+    def _abandon(self, member: Member) -> None:
+        """Release a hold that led to nothing; one that was not a member before, is not now."""
+        member.release()
+        if not member.admitted:
+            self._leave(member)
+        elif isinstance(member.feed, TripFeed):
+            self._forget_unwatched(member.feed)
+
+    def _leave(self, member: Member) -> None:
+        feed = member.feed
+        feed.remove(member)
+        member.connection.members.pop(feed.room, None)
+        if isinstance(feed, TripFeed):
+            self._forget_unwatched(feed)
+        if not feed.members and self.feeds.get(feed.room) is feed:
+            del self.feeds[feed.room]
+            self._channels.unsubscribe(keys.channel(feed.room))
+
+    def _forget_unwatched(self, feed: TripFeed) -> None:
+        if not feed.watchers:
+            live = rooms.live(feed.trip_id)
+            self.watched.pop(live, None)
+            self._channels.unsubscribe(keys.channel(live))
+
+
+def _trip_feed(member: Member) -> TripFeed:
+    if not isinstance(member.feed, TripFeed):
+        raise TypeError(f"{member.feed.room} is no trip's room")
+    return member.feed
+
+
+def _feed_of(room: Room) -> Feed:
+    kind, _, subject = room.partition(":")
+    return TripFeed(subject) if kind == "trip" else Feed(room)
+
+
+def _rooms_of(followed: Followed) -> list[Room]:
+    return [
+        *(rooms.trip(record.trip.id) for record in followed.trips),
+        *(rooms.chat(conversation.id) for conversation in followed.conversations),
+    ]

@@ -1,0 +1,144 @@
+"""Facts on their way: from handlers to members here and, over the bus, on every other instance."""
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+from prometheus_client import Counter
+
+from handlers.ports import Clock
+from models.facts import (
+    Arrived,
+    ChatReceipt,
+    ChatTyping,
+    Closed,
+    Control,
+    Fact,
+    Follow,
+    Opened,
+    TripLocation,
+    TripStatus,
+)
+from models.messages import Message
+from models.rooms import Room
+from realtime import keys
+from realtime.bus import Bus
+from realtime.feeds import TripFeed
+from realtime.following import FollowingService
+from realtime.metrics import Metrics
+from realtime.wire import Encoded
+
+_CONTROL: Final[dict[str, type[Control]]] = {
+    kind.event: kind for kind in (Follow, Opened, Closed, Arrived)
+}
+
+
+class Envelope(Struct, frozen=True, array_like=True):
+    """A fact between instances, in msgpack. `payload` is its JSON, ready for the clients."""
+
+    event: str
+    number: int
+    source: str
+    payload: bytes
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+class Hub:
+    """Publishes facts, and delivers those of other instances."""
+
+    def __init__(
+        self, bus: Bus, following: FollowingService, clock: Clock, metrics: Metrics
+    ) -> None:
+        self._bus = bus
+        self._following = following
+        self._clock = clock
+        self._counters: dict[str, Counter] = {}
+        self._metrics = metrics
+
+    def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
+        """See `handlers.ports.Publish`.
+
+        An arrival is heard through Redis here too: the channel's order says who came last.
+        """
+        self._count(fact.event)
+        event = Encoded(fact.event, fact)
+        number = fact.number if isinstance(fact, TripLocation | TripStatus | Message) else 0
+        envelope = _encode(Envelope(fact.event, number, source, event.json))
+        if isinstance(fact, Arrived):
+            self._bus.publish(keys.channel(room), envelope, echo=True)
+            return
+        self._deliver(room, number, source, event, fact)
+        self._bus.publish(keys.channel(room), envelope)
+
+    def receive(self, channel: str, message: bytes) -> None:
+        """A message of another instance."""
+        envelope = _decode(message)
+        event = Encoded.received(envelope.event, envelope.payload)
+        self._deliver(keys.room_of(channel), envelope.number, envelope.source, event, None)
+
+    def _count(self, event: str) -> None:
+        counter = self._counters.get(event)
+        if counter is None:
+            counter = self._counters[event] = self._metrics.facts.labels(event)
+        counter.inc()
+
+    def _deliver(
+        self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None
+    ) -> None:
+        """`fact` is there when it was published here; else it is read when it is needed."""
+        name = event.name
+        if name == TripLocation.event:
+            watched = self._following.watched.get(room)
+            if watched is not None:
+                watched.take_location(source, number, event, self._clock())
+        elif name in _CONTROL:
+            self._steer(room, fact or msgspec.json.decode(event.json, type=_CONTROL[name]))
+        elif name == ChatTyping.event:
+            feed = self._following.watched.get(room) or self._following.feeds.get(room)
+            if feed is not None:
+                feed.take_typing(event, source)
+        else:
+            self._deliver_kept(room, number, source, event, fact)
+
+    def _deliver_kept(
+        self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None
+    ) -> None:
+        feed = self._following.feeds.get(room)
+        if feed is None:
+            return
+        if event.name == ChatReceipt.event:
+            feed.take_receipt(event, source)
+        elif event.name == Message.event:
+            feed.take_message(number, fact if isinstance(fact, Message) else None, event)
+            self._following.fill_gap(feed)
+        elif event.name == TripStatus.event and isinstance(feed, TripFeed):
+            if not isinstance(fact, TripStatus):
+                fact = msgspec.json.decode(event.json, type=TripStatus)
+            self._following.tend(feed, feed.take_status(fact))
+
+    def _steer(self, room: Room, fact: Fact) -> None:
+        if isinstance(fact, Follow):
+            self._following.follow(fact)
+        elif isinstance(fact, Opened):
+            self._following.follow_conversation(room.partition(":")[2], fact.conversation_id)
+        elif isinstance(fact, Closed):
+            feed = self._following.feeds.get(room)
+            if feed is not None:
+                self._following.dissolve(feed)
+        elif isinstance(fact, Arrived):
+            self._arrive(room, fact)
+
+    def _arrive(self, room: Room, fact: Arrived) -> None:
+        """End older connections of the same device: those that were announced before this one."""
+        for connection in list(self._following.users.get(room, ())):
+            if connection.id == fact.connection_id:
+                connection.announced = True
+            elif (
+                connection.announced
+                and connection.device == fact.device
+                and connection.identity.key == fact.key
+            ):
+                connection.end("replaced", retry=False)

@@ -1,0 +1,29 @@
+"""Every Redis key and channel, each named here with its type, lifetime and size."""
+
+from typing import Final
+
+from models.fields import Id
+from models.rooms import Room
+
+PREFIX: Final = "ridewire:"
+SIGHTING_TTL_S: Final = 86_400
+STATUS_TTL_S: Final = 30 * 86_400
+
+
+def channel(room: Room) -> str:
+    """Pub/sub channel of a room: facts in `realtime.hub.Envelope`, some 200 bytes each."""
+    return PREFIX + room
+
+
+def room_of(channel_name: str) -> Room:
+    return Room(channel_name.removeprefix(PREFIX))
+
+
+def sighting(driver_id: Id) -> str:
+    """String: a driver's newest accepted point, msgpack of `models.points.Sighting`; one day."""
+    return f"{PREFIX}sighting:{driver_id}"
+
+
+def driver_status(driver_id: Id) -> str:
+    """String: `available`, `busy` or `offline`, as the driver said last; 30 days."""
+    return f"{PREFIX}driver-status:{driver_id}"

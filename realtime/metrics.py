@@ -1,0 +1,61 @@
+"""What the server counts, for Prometheus. Few and meaningful; no user ids in labels."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from realtime import __version__
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Metrics:
+    """One registry per server, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.connections = Gauge(
+            "ridewire_connections",
+            "Open authenticated connections.",
+            ("role", "parser"),
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "ridewire_refused_connections_total",
+            "Connections that were not accepted.",
+            ("code",),
+            registry=self.registry,
+        )
+        self.commands = Counter(
+            "ridewire_commands_total",
+            "Commands by event and outcome (`ok` or the error's code).",
+            ("event", "outcome"),
+            registry=self.registry,
+        )
+        self.points = Counter(
+            "ridewire_points_total",
+            "Points of drivers by outcome (`accepted` or why they were rejected).",
+            ("outcome",),
+            registry=self.registry,
+        )
+        self.facts = Counter(
+            "ridewire_facts_total",
+            "Events published by this instance.",
+            ("event",),
+            registry=self.registry,
+        )
+        self.bus_alive = Gauge(
+            "ridewire_bus_alive",
+            "1 while publications come back through Redis.",
+            registry=self.registry,
+        )
+        self.bus_messages = Gauge(
+            "ridewire_bus_messages",
+            "Messages between instances since the start, by what became of them.",
+            ("direction",),
+            registry=self.registry,
+        )
+        build = Gauge("ridewire_build_info", "The version.", ("version",), registry=self.registry)
+        build.labels(__version__).set(1)
+
+    def exposition(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,86 @@
+"""Payloads read into their types, and what is wrong with those that cannot be."""
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+from msgspec import Meta, Raw
+
+from handlers.answers import Rejected
+from models.commands import MAX_POINTS
+from models.errors import Invalid
+from models.points import Point
+from realtime.wire import Parser
+
+T = TypeVar("T")
+
+_ALIASES: Final = {"latitude": "lat", "longitude": "lng"}
+_AT: Final = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`\Z", re.DOTALL)
+_MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_PATTERN: Final = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
+_MAX_SEQ: Final = 2**53 - 1
+_Batch = Annotated[list[Raw], Meta(min_length=1, max_length=MAX_POINTS)]
+
+
+def parse(parser: Parser, raw: Raw | None, kind: type[T]) -> T:
+    """A command's payload as its type. Raises Invalid with the path of what is wrong."""
+    if raw is None:
+        raise Invalid("Expected an object, got nothing")
+    try:
+        return parser.read(raw, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(error) from error
+
+
+def invalid(error: msgspec.ValidationError) -> Invalid:
+    """What a ValidationError says, as path (`stops.0.lat`) and expectation."""
+    text = str(error)
+    found = _AT.search(text)
+    path = found["path"] if found else ""
+    expected = text[: found.start()] if found else text
+    missing = _MISSING.match(expected)
+    if missing:
+        path, expected = f"{path}.{missing['field']}", "Expected a value, got nothing"
+    expected = _PATTERN.sub("Expected printable characters without spaces", expected)
+    return Invalid(expected, re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).lstrip("."))
+
+
+def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:
+    """The payload of `driver:location`: a point or a list of them, each good or rejected."""
+    if raw is None:
+        raise Invalid("Expected a point or a list of points, got nothing")
+    try:
+        return (parser.read(raw, Point),)
+    except msgspec.ValidationError:
+        return _loose_points(parser, raw)
+
+
+def _loose_points(parser: Parser, raw: Raw) -> Iterable[Point | Rejected]:
+    value: object = parser.read(raw, Any)
+    if isinstance(value, dict):
+        return (_loose_point(parser, raw),)
+    if not isinstance(value, list):
+        raise Invalid("Expected a point or a list of points")
+    return [_point(parser, element) for element in parse(parser, raw, _Batch)]
+
+
+def _point(parser: Parser, raw: Raw) -> Point | Rejected:
+    try:
+        return parser.read(raw, Point)
+    except msgspec.ValidationError:
+        return _loose_point(parser, raw)
+
+
+def _loose_point(parser: Parser, raw: Raw) -> Point | Rejected:
+    """A point under its other names, or the reason why it is none."""
+    given: object = parser.read(raw, Any)
+    if not isinstance(given, dict):
+        return Rejected(None, Invalid.code)
+    fields = {_ALIASES.get(name, name): value for name, value in given.items()}
+    try:
+        return msgspec.convert(fields, Point)
+    except msgspec.ValidationError:
+        seq = fields.get("seq")
+        readable = type(seq) is int and 0 <= seq <= _MAX_SEQ
+        return Rejected(seq if readable else None, Invalid.code)

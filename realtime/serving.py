@@ -1,0 +1,105 @@
+"""A server process from its listening socket to its last breath."""
+
+import asyncio
+import errno
+import logging
+import signal
+import socket
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import uvloop
+from aiohttp import web
+from msgspec import Struct
+
+from models.errors import Unavailable
+from models.mongo import SchemaError
+from realtime.app import Instance
+from realtime.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+BACKLOG: Final = 1_024
+SHUTDOWN_S: Final = 2.0
+
+
+class CannotServe(Exception):
+    """The server cannot start as it was asked to. The message says what to do."""
+
+
+class Site(Struct, frozen=True):
+    """What a process serves: settings, the stores to use, where it listens."""
+
+    settings: Settings
+    redis_url: str
+    mongodb_url: str
+    socket: socket.socket
+
+
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+    """A socket bound to an address; `shared` lets others bind to the same one.
+
+    Raises CannotServe when the address is taken or not this machine's.
+    """
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = infos[0]
+        listening = socket.socket(family, kind, protocol)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except OSError as error:
+        raise CannotServe(_why_not(host, port, error)) from error
+    return listening
+
+
+def run(site: Site, ready: Callable[[], None], *, signals: Iterable[signal.Signals]) -> None:
+    """Serve until one of the signals comes; a second one ends the process at once.
+
+    `ready` is called once clients may come. Raises CannotServe.
+    """
+    uvloop.run(serve(site, ready, signals))
+
+
+async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.Signals]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in signals:
+        loop.add_signal_handler(number, _stop_once, loop, number, stopping)
+    try:
+        instance = await Instance.start(site.settings, site.redis_url, site.mongodb_url)
+    except Unavailable as error:
+        raise CannotServe(f"MongoDB does not answer ({error}): check MONGODB_URL") from error
+    except SchemaError as error:
+        raise CannotServe(str(error)) from error
+    runner = web.AppRunner(
+        instance.app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S
+    )
+    try:
+        await runner.setup()
+        await web.SockSite(runner, site.socket, backlog=BACKLOG).start()
+        ready()
+        await stopping.wait()
+        _log.info("stopping")
+    finally:
+        site.socket.close()
+        await instance.stop()
+        await runner.cleanup()
+
+
+def _stop_once(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, stopping: asyncio.Event
+) -> None:
+    """The first signal ends in peace; the next one finds its default again."""
+    stopping.set()
+    loop.remove_signal_handler(number)
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is taken: set PORT to another one (PORT=0 takes a free one)"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights: set PORT to one above 1023"
+    return f"cannot listen on {host}, port {port} ({error.strerror or error}): check HOST and PORT"

@@ -1,0 +1,173 @@
+"""The life of a connection: from its token over `session:ready` to its end."""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Raw, Struct
+
+from handlers.answers import SessionRefreshed
+from handlers.ports import Clock, Publish
+from handlers.sessions import PROTOCOL, refreshed
+from models import rooms
+from models.commands import SessionRefresh
+from models.errors import RidewireError, Unauthorized
+from models.facts import Arrived, SessionExpiring
+from models.fields import Id
+from models.identity import Role
+from realtime.connection import Connection
+from realtime.engine import Socket
+from realtime.feeds import TripFeed
+from realtime.following import FollowingService
+from realtime.metrics import Metrics
+from realtime.tokens import Tokens
+from realtime.wire import Encoded, Malformed, Parser
+
+_log = logging.getLogger(__name__)
+
+EXPIRING_MS: Final = 60_000
+"""How long before its token's end a connection is told."""
+_BEARER: Final = "bearer "
+_LONGEST_TIMER_MS: Final = 86_400_000
+
+
+class UnsupportedClient(RidewireError):
+    code = "unsupported_client"
+
+
+class Auth(Struct, frozen=True):
+    """The Socket.IO `auth` payload. `client` is free text for logs."""
+
+    token: str | None = None
+    device: Id | None = None
+    client: Annotated[str, Meta(max_length=200)] = ""
+    protocol: int = PROTOCOL
+
+
+class Sessions:
+    """All open connections of this process."""
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        following: FollowingService,
+        publish: Publish,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
+        self._tokens = tokens
+        self._following = following
+        self._publish = publish
+        self._clock = clock
+        self._metrics = metrics
+        self._open: dict[Connection, None] = {}
+
+    def all(self) -> Iterable[Connection]:
+        return list(self._open)
+
+    def accept(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
+        """Make a connection of a socket that shows a good token. Raises what refuses it."""
+        claims = _auth(parser, auth)
+        if claims.protocol != PROTOCOL:
+            raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
+        identity = self._tokens.verify(claims.token or _bearer(socket.authorization))
+        connection = Connection(socket, parser, identity, claims.device or "", claims.client)
+        socket.connection = connection
+        self._open[connection] = None
+        self._gauge(connection, 1)
+        _log.info("connection opened", extra=_described(connection))
+        return connection
+
+    async def open(self, connection: Connection) -> None:
+        """Find what the connection follows, say `session:ready`, and let events in."""
+        ready, then = await self._following.open(connection)
+        connection.send(Encoded("session:ready", ready))
+        then()
+        connection.ready.set_result(None)
+        self._await_expiry(connection)
+        if connection.device:
+            arrived = Arrived(connection.identity.key, connection.device, connection.id)
+            self._publish(rooms.user(connection.identity.user_id), arrived)
+
+    def refresh(self, connection: Connection, command: SessionRefresh) -> SessionRefreshed:
+        """Go on with a new token. A viewer keeps only the trips that it names."""
+        identity = refreshed(connection.identity, self._tokens.verify(command.token))
+        connection.identity = identity
+        if identity.role is Role.VIEWER:
+            for member in list(connection.members.values()):
+                feed = member.feed
+                if isinstance(feed, TripFeed) and feed.trip_id not in identity.trips:
+                    self._following.unsubscribe(connection, feed.trip_id)
+        self._await_expiry(connection)
+        return SessionRefreshed(expires_at=identity.expires_at)
+
+    def close(self, connection: Connection, reason: str) -> None:
+        """The transport is gone: forget the connection."""
+        if connection not in self._open:
+            return
+        del self._open[connection]
+        connection.ended = True
+        if connection.expiry is not None:
+            connection.expiry.cancel()
+        if not connection.ready.done():
+            connection.ready.cancel()
+            if connection.working is not None:
+                connection.working.cancel()
+        self._following.close(connection)
+        self._gauge(connection, -1)
+        _log.info("connection closed", extra=_described(connection) | {"reason": reason})
+
+    def _await_expiry(self, connection: Connection) -> None:
+        """Set the timer for what the token's end brings next. A token may live for years."""
+        if connection.expiry is not None:
+            connection.expiry.cancel()
+        left = connection.identity.expires_at - self._clock()
+        loop = asyncio.get_running_loop()
+        if left <= 0:
+            connection.end("token_expired", retry=False)
+        elif left <= EXPIRING_MS:
+            expiring = SessionExpiring(connection.identity.expires_at)
+            connection.send(Encoded(expiring.event, expiring))
+            connection.expiry = loop.call_later(
+                left / 1000, lambda: connection.end("token_expired", retry=False)
+            )
+        else:
+            wait = min(left - EXPIRING_MS, _LONGEST_TIMER_MS)
+            connection.expiry = loop.call_later(wait / 1000, self._await_expiry, connection)
+
+    def _gauge(self, connection: Connection, change: int) -> None:
+        labels = connection.identity.role, connection.parser.name
+        self._metrics.connections.labels(*labels).inc(change)
+
+
+def _auth(parser: Parser, raw: Raw) -> Auth:
+    """What the client says of itself; nothing at all is allowed, for a token in the header."""
+    try:
+        claims = parser.read(raw, dict[str, Any])
+    except (msgspec.ValidationError, Malformed):
+        return Auth()
+    try:
+        return msgspec.convert(claims, Auth)
+    except msgspec.ValidationError as error:
+        raise Unauthorized(f"auth: {error}") from error
+
+
+def _bearer(authorization: str) -> str:
+    if not authorization.lower().startswith(_BEARER):
+        raise Unauthorized("no token: it is expected as auth.token, or as a Bearer token")
+    return authorization[len(_BEARER) :].strip()
+
+
+def _described(connection: Connection) -> dict[str, object]:
+    return {
+        "connection": connection.id,
+        "role": connection.identity.role,
+        "user": connection.identity.user_id,
+        "client": connection.agent,
+        "transport": connection.socket.transport_name,
+        "parser": connection.parser.name,
+        "remote": connection.socket.remote,
+    }

@@ -1,0 +1,326 @@
+"""Tokens: whether a JWT is genuine, and the identity that it gives."""
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, cast
+
+import msgspec
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from jwt import InvalidKeyError, InvalidSignatureError, InvalidTokenError, PyJWS
+from jwt.algorithms import HMACAlgorithm
+from jwt.warnings import InsecureKeyLengthWarning
+from msgspec import Meta, Struct
+
+from models.errors import TokenExpired, Unauthorized
+from models.fields import Id, Millis, new_id
+from models.identity import Identity, Role
+
+MAX_LENGTH = 8 * 1024
+"""Characters of the longest token that is looked at."""
+
+LEEWAY_MS = 30_000
+"""How far the issuer's clock may be ahead in `nbf` and `iat`. `exp` has no leeway."""
+
+SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
+"""What a secret can sign, the usual one first."""
+
+_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
+_CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
+_MIN_RSA_BITS = 2048
+
+ALGORITHMS = (*SECRET_ALGORITHMS, *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values(), "EdDSA")
+"""All that may be allowed. `none` is not among them."""
+
+_JWS = PyJWS(algorithms=ALGORITHMS)
+
+# Short secrets are refused in production by the settings; elsewhere they are the user's choice.
+warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
+
+PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
+Key = bytes | PublicKey
+
+
+class Secret(str):
+    """Text that does not show itself in a repr, so neither in a log nor in a failed assertion."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
+
+
+class TokenRules(Struct, frozen=True):
+    """Which tokens are taken."""
+
+    secrets: tuple[Secret, ...] = ()
+    """The first one signs, all of them check."""
+    public_keys: tuple[str, ...] = ()
+    """PEM, one key each."""
+    algorithms: tuple[str, ...] = ()
+    """The only ones allowed; empty means the usual one of each key."""
+    audiences: tuple[str, ...] = ()
+    """The token has to be for one of them. Empty: only tokens without `aud` are taken."""
+    issuer: str | None = None
+    role_claim: str = "role"
+    """A claim's exact name, or else the path to a nested one (`realm_access.roles`)."""
+
+
+def load_secret(secret: Secret) -> bytes:
+    """Return what an HMAC is made with. `ValueError` says in plain words what is wrong with it."""
+    try:
+        return HMACAlgorithm(HMACAlgorithm.SHA256).prepare_key(secret)
+    except InvalidKeyError:
+        raise ValueError("is empty, or a public key or JWK instead of a secret") from None
+
+
+def load_public_key(pem: str) -> PublicKey:
+    """Read one public key. `ValueError` says in plain words what is wrong with it."""
+    try:
+        key = load_pem_public_key(pem.encode())
+    except (ValueError, UnsupportedAlgorithm):
+        raise ValueError("cannot be read as a public key") from None
+    match key:
+        case RSAPublicKey() if key.key_size < _MIN_RSA_BITS:
+            raise ValueError(f"has {key.key_size} bits, and RSA needs {_MIN_RSA_BITS}")
+        case EllipticCurvePublicKey() if key.curve.name not in _CURVE_ALGORITHMS:
+            raise ValueError(f"is on {key.curve.name}, not on {', '.join(_CURVE_ALGORITHMS)}")
+        case RSAPublicKey() | EllipticCurvePublicKey() | Ed25519PublicKey() | Ed448PublicKey():
+            return key
+        case _:
+            raise ValueError("is of a kind that signs no tokens")
+
+
+def algorithms_of(key: PublicKey) -> tuple[str, ...]:
+    """Return what a key of this kind can sign, the usual one first."""
+    if isinstance(key, RSAPublicKey):
+        return _RSA_ALGORITHMS
+    if isinstance(key, EllipticCurvePublicKey):
+        return (_CURVE_ALGORITHMS[key.curve.name],)
+    return ("EdDSA",)
+
+
+class NoSigningKey(Exception):
+    """There is no secret to sign a token with: public keys only check."""
+
+
+class Tokens:
+    """Checks tokens, and mints them with the first secret.
+
+    Each key is tried only with the allowed algorithms that are made for its kind, whatever a
+    token's header asks for; `none` is made for no kind. A header names no other keys either:
+    `kid`, `jwk`, `jku` and `x5u` are not looked at.
+    """
+
+    def __init__(self, rules: TokenRules, clock: Callable[[], int]) -> None:
+        """Prepare the keys. `clock` tells the time in ms since the epoch.
+
+        `ValueError` when there is no key at all, or one that cannot be used.
+        """
+        self._rules = rules
+        self._clock = clock
+        self._keys = _keys_by_algorithm(rules)
+        if not self._keys:
+            raise ValueError("no key to check tokens with")
+
+    def verify(self, token: str) -> Identity:
+        """Return who holds this token. `Unauthorized` or `TokenExpired` say why it is refused."""
+        payload = self._opened(token)
+        role = _role(_claim(payload, self._rules.role_claim))
+        claims = _typed(payload, _ViewerClaims if role is Role.VIEWER else _Claims)
+        self._check_times(claims)
+        self._check_addressee(claims)
+        return Identity(
+            user_id=claims.sub,
+            role=role,
+            expires_at=_millis(claims.exp),
+            issued_at=None if claims.iat is None else _millis(claims.iat),
+            token_id=claims.jti,
+            trips=claims.trips if isinstance(claims, _ViewerClaims) else frozenset(),
+        )
+
+    @property
+    def can_mint(self) -> bool:
+        return self._signing_algorithm() is not None
+
+    def mint(
+        self,
+        role: Role,
+        user_id: Id,
+        *,
+        ttl_s: int,
+        trips: Sequence[Id] = (),
+        token_id: Id | None = None,
+    ) -> str:
+        """Sign a token that `verify` takes for the next `ttl_s` seconds.
+
+        `NoSigningKey` without a secret; `ValueError` for what `verify` would refuse.
+        """
+        name = self._signing_algorithm()
+        if name is None:
+            raise NoSigningKey("a token can only be signed with a secret: set JWT_SECRET")
+        token = self._signed(name, self._minted(role, user_id, ttl_s, trips, token_id))
+        try:
+            self.verify(token)
+        except Unauthorized as refused:
+            raise ValueError(refused.message) from None
+        return token
+
+    def _opened(self, token: str) -> dict[str, Any]:
+        """Return the payload of a token that one of the keys has signed."""
+        if len(token) > MAX_LENGTH:
+            raise Unauthorized(f"the token is longer than {MAX_LENGTH} characters")
+        try:
+            header = _JWS.get_unverified_header(token)
+            return _PAYLOAD.decode(self._signed_payload(token, header))
+        except (InvalidTokenError, ValueError, RecursionError):
+            # The cause holds parts of the token, which have no place in a traceback.
+            raise Unauthorized("the token is malformed") from None
+
+    def _signed_payload(self, token: str, header: dict[str, Any]) -> bytes:
+        if "crit" in header:
+            raise Unauthorized("the token's header has critical extensions, none is known here")
+        name = str(header.get("alg"))
+        keys = self._keys.get(name)
+        if keys is None:
+            allowed = ", ".join(self._keys)
+            raise Unauthorized(f"the token's algorithm is not allowed here, only {allowed}")
+        for key in keys:
+            with suppress(InvalidSignatureError):
+                decoded = _JWS.decode_complete(token, key, algorithms=[name])
+                payload: bytes = decoded["payload"]
+                return payload
+        raise Unauthorized("the token's signature is not by a key that is known here")
+
+    def _check_times(self, claims: "_Claims") -> None:
+        now = self._clock()
+        if now >= _millis(claims.exp):
+            raise TokenExpired("the token has expired")
+        for name, start in (("nbf", claims.nbf), ("iat", claims.iat)):
+            if start is not None and _millis(start) > now + LEEWAY_MS:
+                raise Unauthorized(f'the token is not valid yet: its "{name}" is in the future')
+
+    def _check_addressee(self, claims: "_Claims") -> None:
+        """Check `aud` and `iss`.
+
+        A token for somebody else is refused even if no audience is set here (RFC 7519, 4.1.3):
+        the same key may sign for other services.
+        """
+        rules = self._rules
+        audiences = [claims.aud] if isinstance(claims.aud, str) else claims.aud
+        if audiences is not None and not set(audiences) & set(rules.audiences):
+            raise Unauthorized('the token\'s "aud" is not for this server (its JWT_AUDIENCE)')
+        if audiences is None and rules.audiences:
+            raise Unauthorized('the token needs an "aud"')
+        if rules.issuer is not None and claims.iss != rules.issuer:
+            raise Unauthorized('the token\'s "iss" is not the issuer that this server trusts')
+
+    def _signing_algorithm(self) -> str | None:
+        return next((name for name in self._keys if name in SECRET_ALGORITHMS), None)
+
+    def _minted(
+        self, role: Role, user_id: Id, ttl_s: int, trips: Sequence[Id], token_id: Id | None
+    ) -> dict[str, Any]:
+        now = self._clock()
+        rules = self._rules
+        claims = {
+            "sub": user_id,
+            rules.role_claim: role,
+            "iat": now // 1000,
+            # Rounded up: what lives for a second is not over within a millisecond.
+            "exp": -(-now // 1000) + ttl_s,
+            "jti": token_id or new_id(now),
+            "aud": next(iter(rules.audiences), None),
+            "iss": rules.issuer,
+            "trips": list(trips) or None,
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def _signed(self, name: str, claims: dict[str, Any]) -> str:
+        key = cast("bytes", self._keys[name][0])  # secrets alone have these algorithms
+        return _JWS.encode(msgspec.json.encode(claims), key, algorithm=name)
+
+
+def _keys_by_algorithm(rules: TokenRules) -> dict[str, list[Key]]:
+    kinds: list[tuple[Key, tuple[str, ...]]]
+    kinds = [(secret, SECRET_ALGORITHMS) for secret in map(load_secret, rules.secrets)]
+    kinds += [(key, algorithms_of(key)) for key in map(load_public_key, rules.public_keys)]
+    keys: dict[str, list[Key]] = {}
+    for key, fitting in kinds:
+        allowed = [name for name in rules.algorithms if name in fitting]
+        for name in allowed if rules.algorithms else fitting[:1]:
+            keys.setdefault(name, []).append(key)
+    return keys
+
+
+# Up to the end of the year 9999: a time in milliseconds by mistake is far beyond.
+_Seconds = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+
+
+class _Claims(Struct, frozen=True, kw_only=True):
+    sub: Id
+    exp: _Seconds
+    iat: _Seconds | None = None
+    nbf: _Seconds | None = None
+    jti: Id | None = None
+    aud: str | list[str] | None = None
+    iss: str | None = None
+
+
+class _ViewerClaims(_Claims, frozen=True, kw_only=True):
+    trips: Annotated[frozenset[Id], Meta(min_length=1, max_length=100)]
+
+
+_PAYLOAD = msgspec.json.Decoder(dict[str, Any])
+
+_AN_ID = "an id of 1-128 printable characters without spaces"
+_A_TIME = "in seconds since the epoch, not milliseconds"
+_EXPECTED = {
+    "sub": _AN_ID,
+    "exp": _A_TIME,
+    "iat": _A_TIME,
+    "nbf": _A_TIME,
+    "jti": _AN_ID,
+    "aud": "a string or a list of strings",
+    "iss": "a string",
+    "trips": "a list of 1-100 trip ids",
+}
+_CLAIM_IN_ERROR = re.compile(r"(?:\$\.|field `)(\w+)")
+
+
+def _typed(payload: dict[str, Any], kind: type[_Claims]) -> _Claims:
+    try:
+        return msgspec.convert(payload, kind)
+    except msgspec.ValidationError as error:
+        names = _CLAIM_IN_ERROR.findall(str(error))
+        wrong = [f'"{name}" has to be {_EXPECTED[name]}' for name in names]
+        raise Unauthorized(f"the token's {''.join(wrong) or 'claims are wrong'}") from None
+
+
+def _claim(payload: dict[str, Any], path: str) -> object:
+    """Return the claim of exactly this name, or else the one at this path, or else None."""
+    if path in payload:
+        return payload[path]
+    value: object = payload
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _role(claim: object) -> Role:
+    """Take a role, or a list with one known role among those of other systems."""
+    names = claim if isinstance(claim, list) else [claim]
+    roles = [role for role in Role if role in names]
+    if len(roles) != 1:
+        raise Unauthorized(f"the token needs one role of {', '.join(Role)}")
+    return roles[0]
+
+
+def _millis(seconds: float) -> Millis:
+    return round(seconds * 1000)
