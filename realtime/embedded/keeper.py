@@ -98,6 +98,8 @@ async def run(data_dir: Path, ports: dict[str, int]) -> None:
     work.cancel()
     await asyncio.wait([work])
     await _all(store.end() for store in stores)
+    if not work.cancelled():
+        work.result()
 
 
 async def _serve(stores: list[Kept], data_dir: Path) -> None:
@@ -106,7 +108,7 @@ async def _serve(stores: list[Kept], data_dir: Path) -> None:
         await _all(store.start() for store in stores)
     except* lock.LockHeld as held:
         _say(error=f"earlier stores do not end: {held.exceptions[0]}")
-    except* EmbeddedError as errors:
+    except* (EmbeddedError, OSError) as errors:
         _say(error="\n".join(map(str, errors.exceptions)))
     else:
         _say(ports={store.kind.name: store.port for store in stores})

@@ -60,15 +60,17 @@ class KeeperProcess:
             self._process.wait()
 
     def close(self) -> None:
-        """Forget it, when nobody listens to it any more."""
-        if self._process.stdout:
-            self._process.stdout.close()
+        """Forget it, once it has ended and nobody listens to it any more."""
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe:
+                pipe.close()
 
     def _says(self) -> Iterator[dict[str, Any]]:
         for line in self._process.stdout or ():
-            try:
+            if line.startswith(b"{"):
                 yield json.loads(line)
-            except ValueError:
+            else:  # it failed in a way that it was not written for
                 yield {"log": line.decode(errors="replace").rstrip()}
 
 

@@ -40,7 +40,7 @@ class EmbeddedStores:
 
     @classmethod
     def start(cls, data_dir: Path, *, redis: bool, mongodb: bool) -> Self:
-        """Start what is asked for and return when it serves. Raises `EmbeddedError`.
+        """Start what is asked for, one at least; return when it serves. Raises `EmbeddedError`.
 
         Waits (some seconds at most, or as long as recovering the data takes) without an event loop.
         """

@@ -223,9 +223,11 @@ def test_ctrl_c_leaves_them_running_until_the_server_is_done(data_dir: Path) -> 
 def test_a_stop_of_every_single_process_does_not_end_them_before_the_server(data_dir: Path) -> None:
     with Server(data_dir, "redis") as server:
         redis_url, _ = server.serves()
-        os.kill(server.keeper(), signal.SIGTERM)
-        os.kill(server.stores()["redis"], signal.SIGTERM)
-        assert eventually(lambda: answers(redis_url))
+        keeper, store = server.keeper(), server.stores()["redis"]
+        os.kill(keeper, signal.SIGTERM)
+        os.kill(store, signal.SIGTERM)
+        assert eventually(lambda: not lives(store) and answers(redis_url))
+        assert server.keeper() == keeper
 
 
 @pytest.mark.parametrize("name", ["redis", "mongodb"])

@@ -1,0 +1,97 @@
+# Needs Python 3.11 or newer and a package registry; the tests need Node 18 or newer, too.
+#
+# Paths are relative throughout: make cannot name targets in a folder with a space in its name, and
+# the checkout may be in one. Nothing here goes beyond POSIX sh and GNU Make 3.81 (macOS).
+
+PYTHON ?=
+
+REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+
+# A virtual environment is no use when work on it was cut off, when it was made in a folder of
+# another name (it holds absolute paths) or when its Python is gone: then it is made anew.
+STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -P`" ] && \
+	.venv/bin/python -c ''; } 2>/dev/null || echo stale)
+
+.PHONY: help run test setup format lock clean stale
+
+help:
+	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
+	@echo 'make test     check format, lint, types and behaviour, set up what that needs first'
+	@echo 'make setup    only set up, for both'
+	@echo 'make format   format the code and mend what the linter can'
+	@echo 'make lock     pin every package anew, from setup.cfg and tests/js/package.json'
+	@echo 'make clean    remove what was set up'
+	@echo 'PYTHON=/path/to/python3 names the Python to set up with.'
+
+run: .venv/run
+	@exec .venv/bin/python -m realtime serve
+
+test: setup
+	.venv/bin/python -m ruff format --check --quiet .
+	.venv/bin/python -m ruff check --quiet .
+	.venv/bin/python -m mypy
+	.venv/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4
+
+setup: tests/js/node_modules/.complete .venv/test
+
+format: .venv/test
+	.venv/bin/python -m ruff format .
+	.venv/bin/python -m ruff check --fix .
+
+lock: .venv/folder
+	.venv/bin/python -m venv --clear .venv/lock
+	.venv/lock/bin/python -m pip install --quiet --editable '.[embedded,test]'
+	{ echo '# Every package with its version, by `make lock`; cryptography has two in setup.cfg.'; \
+		.venv/lock/bin/python -m pip freeze --exclude-editable --exclude cryptography; } > .venv/lock/constraints.txt
+	mv .venv/lock/constraints.txt constraints.txt
+	rm -rf .venv/lock tests/js/package-lock.json
+	cd tests/js && npm install --package-lock-only --no-audit --no-fund
+
+clean:
+	rm -rf .venv tests/js/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+
+.venv/run: .venv/folder $(REQUIREMENTS)
+	$(call install,embedded)
+	@touch .venv/run
+
+.venv/test: .venv/folder $(REQUIREMENTS)
+	$(call install,embedded,test)
+	@touch .venv/run .venv/test
+
+# SecantusDB has no package for Python 3.14 and newer, so these come last.
+PYTHONS := $(if $(PYTHON),'$(PYTHON)',python3 python3.13 python3.12 python3.11 python3.14 python)
+SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, int(sys.argv[1])))
+
+.venv/folder: $(STALE)
+	@for below in 14 99; do \
+		for python in $(PYTHONS); do \
+			"$$python" -c '$(SUITABLE)' $$below 2>/dev/null && break 2; \
+			python=; \
+		done; \
+	done; \
+	if [ -z "$$python" ]; then \
+		echo 'No $(or $(PYTHON),python3) here is Python 3.11 or newer and can make virtual environments.' >&2; \
+		echo 'Install one (Debian, Ubuntu: apt install python3-venv) or name one by PYTHON=.' >&2; \
+		exit 1; \
+	fi; \
+	echo "Making .venv with `"$$python" --version`"; \
+	"$$python" -m venv --clear .venv && pwd -P > .venv/folder
+
+comma := ,
+
+define install
+@echo 'Installing into .venv (a minute, the first time)'
+@touch .venv/unfinished
+@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	--constraint constraints.txt --editable '.[$(1)$(if $(2),$(comma)$(2))]'
+@rm .venv/unfinished
+endef
+
+tests/js/node_modules/.complete: tests/js/package.json tests/js/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' && npm --version > /dev/null || { \
+		echo 'The tests need Node 18 or newer with npm: they run the stock JavaScript client.' >&2; \
+		exit 1; \
+	}
+	@echo 'Installing into tests/js/node_modules'
+	@cd tests/js && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@touch $@
