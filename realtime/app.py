@@ -169,11 +169,16 @@ def _origins(allowed: tuple[str, ...]) -> str | list[str] | None:
 
 async def _regularly(every_s: float, work: Callable[[], Awaitable[object]]) -> None:
     """Do it again and again; a failure costs one round and a longer pause."""
+    away = False
     while True:
         await asyncio.sleep(every_s)
         try:
             await work()
-        except Unavailable:
+            away = False
+        except Unavailable as error:
+            if not away:
+                _log.warning("waiting for MongoDB: %s", error)
+            away = True
             await asyncio.sleep(FAILED_PAUSE_S)
         except Exception:  # noqa: BLE001 - logged; the next round may do better
             _log.exception("regular work failed")
