@@ -1,6 +1,7 @@
 """What the company's apps attach to trips and messages: JSON objects, within limits."""
 
 from collections.abc import Iterable
+from math import isfinite
 from typing import Annotated, Any
 
 import msgspec
@@ -33,6 +34,8 @@ def _walk(value: object, depth: int) -> None:
         _descend(value, depth)
     elif isinstance(value, int) and not -_INT64 <= value < _INT64:
         raise ValueError("Expected integers of at most 64 bits")
+    elif isinstance(value, float) and not isfinite(value):
+        raise ValueError("Expected finite numbers")
     elif not isinstance(value, str | int | float | None):
         raise ValueError("Expected JSON values only")
 

@@ -283,13 +283,17 @@ def edited(trip: Trip, changed: Changed, caller: Identity, now: Millis) -> Trip:
 
 
 def repeats(trip: Trip, to: Status, caller: Identity, driver_id: Id | None) -> bool:
-    """Whether the trip's last transition is just this one, made by the caller itself."""
-    last = _last_transition(trip)
+    """Whether the trip's last transition is just this one, made by the caller itself.
+
+    Such a caller is still something to the trip, or it is the driver who gave it back.
+    """
+    before, last = _last_transition(trip)
     return (
         last is not None
         and last.status == to
         and last.by == caller.user_id
         and driver_id in (None, last.driver_id)
+        and (trip.relation_of(caller) is not None or _drove(before, caller))
     )
 
 
@@ -311,11 +315,16 @@ def chat_begins_with_driver(before: Trip, after: Trip) -> bool:
     return after.driver_id is not None and after.driver_id != before.driver_id
 
 
-def _last_transition(trip: Trip) -> Event | None:
+def _last_transition(trip: Trip) -> tuple[Event, Event] | tuple[None, None]:
+    """The newest change of the status, after the event before it."""
     for before, event in zip(reversed(trip.events[:-1]), reversed(trip.events), strict=False):
         if event.status != before.status:
-            return event
-    return None
+            return before, event
+    return None, None
+
+
+def _drove(event: Event | None, caller: Identity) -> bool:
+    return event is not None and caller.role is Role.DRIVER and event.driver_id == caller.user_id
 
 
 def _check_transition(trip: Trip, to: Status, relation: Relation, now: Millis) -> None:

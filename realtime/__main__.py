@@ -19,6 +19,8 @@ from realtime.app import now
 from realtime.embedded import EmbeddedError, EmbeddedStores
 from realtime.serving import CannotServe, Site
 from realtime.settings import Settings, SettingsError
+from realtime.simulation import command as simulation
+from realtime.simulation.command import CannotSimulate
 from realtime.tokens import NoSigningKey, Tokens
 
 FAILED: Final = 1
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status = options.run(options, settings.load())
-    except (SettingsError, Failure, CannotServe, EmbeddedError) as error:
+    except (SettingsError, Failure, CannotServe, CannotSimulate, EmbeddedError) as error:
         print(f"ridewire: {error}", file=sys.stderr)  # noqa: T201
         return FAILED
     except KeyboardInterrupt:
@@ -56,6 +58,10 @@ def _parser() -> argparse.ArgumentParser:
     token.add_argument("--ttl", type=_duration, default="1h", help="30s, 10m, 1h, 7d (1h)")
     token.add_argument("--trips", type=_ids, default=(), metavar="ID,…", help="a viewer's trips")
     token.set_defaults(run=_token)
+
+    simulate = commands.add_parser("simulate", help="drive rides through real clients, and count")
+    simulation.add_arguments(simulate)
+    simulate.set_defaults(run=simulation.run)
 
     migrate = commands.add_parser("migrate", help="bring the database up to this version's schema")
     migrate.set_defaults(run=_migrate)

@@ -25,12 +25,13 @@ MAX_OWN: Final = 256
 class Request:
     """A command as it came: unread but for its name."""
 
-    __slots__ = ("ack_id", "name", "payload")
+    __slots__ = ("ack_id", "name", "payload", "size")
 
-    def __init__(self, name: str, payload: Raw | None, ack_id: int | None) -> None:
+    def __init__(self, name: str, payload: Raw | None, ack_id: int | None, size: int) -> None:
         self.name = name
         self.payload = payload
         self.ack_id = ack_id
+        self.size = size
 
 
 class Connection:
@@ -49,6 +50,7 @@ class Connection:
         "members",
         "parser",
         "pending",
+        "pending_bytes",
         "ready",
         "reporter",
         "socket",
@@ -69,6 +71,7 @@ class Connection:
         """The running trips that this connection's driver serves."""
         self.reporter: Reporter | None = None
         self.pending: deque[Request] = deque()
+        self.pending_bytes = 0
         self.working: asyncio.Task[None] | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.expiry: asyncio.TimerHandle | None = None
@@ -87,6 +90,15 @@ class Connection:
     def answer(self, ack_id: int | None, answer: object) -> None:
         if ack_id is not None:
             self.socket.write(self.parser.answer(ack_id, answer))
+
+    def enqueue(self, request: Request) -> None:
+        self.pending.append(request)
+        self.pending_bytes += request.size
+
+    def next_request(self) -> Request:
+        request = self.pending.popleft()
+        self.pending_bytes -= request.size
+        return request
 
     def end(self, code: str, *, retry: bool, retry_in_ms: Millis | None = None) -> None:
         """Say why, and close. Without `retry` stock clients are told not to come back."""

@@ -58,6 +58,15 @@ class Member:
         """Whether messages and receipts are for this member."""
         return self.relation in _TALKING
 
+    @property
+    def is_stranger(self) -> bool:
+        """Whether the trip is nothing to this member any more."""
+        return self.admitted and self.relation is None
+
+    @property
+    def is_held(self) -> bool:
+        return self._holds > 0
+
     def hold(self) -> None:
         self._holds += 1
 
@@ -226,7 +235,7 @@ class TripFeed(Feed):
 
     def strangers(self) -> list[Member]:
         """Members to whom the trip is nothing any more."""
-        return [m for m in self.members.values() if m.admitted and m.relation is None]
+        return [member for member in self.members.values() if member.is_stranger]
 
     def watch(
         self, member: Member, *, seen_at: Millis | None, ts: Millis, hearing: Hearing
@@ -285,6 +294,8 @@ class TripFeed(Feed):
         event = Encoded(fact.event, fact)
         watched: Encoded | None = None
         for member in self.members.values():
+            if member.is_stranger:
+                continue
             if member.connection.identity.role is Role.VIEWER:
                 watched = watched or Encoded(fact.event, WatchedStatus.of(fact))
                 member.hear(VERSIONS, fact.version, watched)

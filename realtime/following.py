@@ -20,6 +20,7 @@ from models.commands import MAX_PAGE, TripSubscribe
 from models.errors import Unauthorized, Unavailable
 from models.facts import Follow, Hearing, TripStatus
 from models.fields import Id
+from models.identity import Role
 from models.presence import PresenceLimits
 from models.rooms import Room
 from models.trips import PARTIES, Relation, events_after
@@ -122,7 +123,8 @@ class FollowingService:
 
     def follow_conversation(self, user_id: Id, conversation_id: Id) -> None:
         for connection in self.users.get(rooms.user(user_id), ()):
-            self._tasks.start(self._follow_chat(connection, rooms.chat(conversation_id)))
+            if connection.identity.role is not Role.VIEWER:
+                self._tasks.start(self._follow_chat(connection, rooms.chat(conversation_id)))
 
     def dissolve(self, feed: Feed) -> None:
         """A conversation was closed: nobody needs to listen to it."""
@@ -223,7 +225,7 @@ class FollowingService:
     async def _follow_trip(self, connection: Connection, fact: Follow) -> None:
         room = rooms.trip(fact.trip_id)
         await connection.ready
-        if room in connection.members or connection.ended:
+        if connection.ended or _follows(connection, room):
             return
         member = await self._join(connection, room)
         await self._persist(member, lambda: self._bring_trip(member, fact))
@@ -248,7 +250,7 @@ class FollowingService:
 
     async def _follow_chat(self, connection: Connection, room: Room) -> None:
         await connection.ready
-        if room in connection.members or connection.ended:
+        if connection.ended or _follows(connection, room):
             return
         member = await self._join(connection, room)
         member.relation = Relation.RIDER
@@ -333,9 +335,12 @@ class FollowingService:
         return member
 
     def _abandon(self, member: Member) -> None:
-        """Release a hold that led to nothing; one that was not a member before, is not now."""
+        """Release a hold that led to nothing; one that was not a member before, is not now.
+
+        Unless another hold is there, which may lead to something.
+        """
         member.release()
-        if not member.admitted:
+        if not member.admitted and not member.is_held:
             self._leave(member)
         elif isinstance(member.feed, TripFeed):
             self._forget_unwatched(member.feed)
@@ -361,6 +366,11 @@ def _trip_feed(member: Member) -> TripFeed:
     if not isinstance(member.feed, TripFeed):
         raise TypeError(f"{member.feed.room} is no trip's room")
     return member.feed
+
+
+def _follows(connection: Connection, room: Room) -> bool:
+    member = connection.members.get(room)
+    return member is not None and member.admitted
 
 
 def _feed_of(room: Room) -> Feed:

@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 MAX_PENDING: Final = 200
 """Commands of one connection that wait for their turn."""
+MAX_PENDING_BYTES: Final = 1024 * 1024
+"""And their size; the largest frame fits several times."""
 PENDING_RETRY_MS: Final = 1_000
 DRAIN_SPREAD_MS: Final = 5_000
 
@@ -138,11 +140,14 @@ class Gateway:
         payload = arguments[1] if len(arguments) > 1 else None
         if name == DRIVER_LOCATION and connection.ready.done():
             self._serve_location(connection, payload, packet.ack_id)
-        elif len(connection.pending) >= MAX_PENDING:
+        elif (
+            len(connection.pending) >= MAX_PENDING
+            or connection.pending_bytes + len(packet.data) > MAX_PENDING_BYTES
+        ):
             busy = RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
             connection.answer(packet.ack_id, refusal(busy))
         else:
-            connection.pending.append(Request(name, payload, packet.ack_id))
+            connection.enqueue(Request(name, payload, packet.ack_id, len(packet.data)))
             if connection.working is None:
                 connection.working = self._tasks.start(self._work(connection))
 
@@ -153,14 +158,15 @@ class Gateway:
             access.require_role(connection.identity, DRIVER_LOCATION)
             answer = self._locate(connection, payload)
         except RidewireError as error:
-            connection.answer(ack_id, refusal(error))
-        else:
-            connection.answer(ack_id, answer)
+            answer = refusal(error)
+        except Exception:  # noqa: BLE001 - logged, and the client gets an answer
+            answer = _failed(DRIVER_LOCATION)
+        connection.answer(ack_id, answer)
 
     async def _work(self, connection: Connection) -> None:
         try:
             while connection.pending:
-                await self._serve(connection, connection.pending.popleft())
+                await self._serve(connection, connection.next_request())
         finally:
             connection.working = None
 
@@ -173,8 +179,7 @@ class Gateway:
         except RidewireError as error:
             answer, outcome = refusal(error), error.code
         except Exception:  # noqa: BLE001 - whatever it was: logged, and the client gets an answer
-            _log.exception("a command failed", extra={"event": request.name[:64]})
-            answer, outcome = refusal(Internal("the server failed")), Internal.code
+            answer, outcome = _failed(request.name), Internal.code
         connection.answer(request.ack_id, answer)
         if then is not None:
             then()
@@ -191,6 +196,12 @@ class Gateway:
         access.require_role(connection.identity, request.name)
         payload = payloads.parse(connection.parser, request.payload, command.payload)
         return await command.run(connection, payload)
+
+
+def _failed(event: str) -> dict[str, Any]:
+    """The answer to a command that failed by the server's own fault, which the log tells."""
+    _log.exception("a command failed", extra={"event": event[:64]})
+    return refusal(Internal("the server failed"))
 
 
 def refusal(error: RidewireError) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import re
 import sys
 from datetime import UTC, datetime
 
+from aiohttp.http_exceptions import HttpProcessingError
+
 from realtime.settings import LogFormat, LogLevel
 
 _NOISY = (
@@ -43,12 +45,21 @@ Plain = str | int | float | None
 
 def configure(level: LogLevel, style: LogFormat) -> None:
     """Send all logging of this process to standard error. Repeating it replaces what was."""
+    http = logging.getLogger("aiohttp.server")
+    http.removeFilter(_is_our_fault)
+    http.addFilter(_is_our_fault)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if style == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for logger in map(logging.getLogger, _NOISY):
         logger.setLevel(max(logging.getLogger().level, logging.WARNING))
         logger.handlers.clear()
+
+
+def _is_our_fault(record: logging.LogRecord) -> bool:
+    """Requests that are no HTTP are answered with 400; they are nobody's to look into."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
 
 
 class TextFormatter(logging.Formatter):

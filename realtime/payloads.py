@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final, TypeVar
+from enum import StrEnum
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
 
 import msgspec
 from msgspec import Meta, Raw
@@ -30,10 +31,10 @@ def parse(parser: Parser, raw: Raw | None, kind: type[T]) -> T:
     try:
         return parser.read(raw, kind)
     except msgspec.ValidationError as error:
-        raise invalid(error) from error
+        raise invalid(error, kind) from error
 
 
-def invalid(error: msgspec.ValidationError) -> Invalid:
+def invalid(error: msgspec.ValidationError, kind: type) -> Invalid:
     """What a ValidationError says, as path (`stops.0.lat`) and expectation."""
     text = str(error)
     found = _AT.search(text)
@@ -42,8 +43,16 @@ def invalid(error: msgspec.ValidationError) -> Invalid:
     missing = _MISSING.match(expected)
     if missing:
         path, expected = f"{path}.{missing['field']}", "Expected a value, got nothing"
-    expected = _PATTERN.sub("Expected printable characters without spaces", expected)
-    return Invalid(expected, re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).lstrip("."))
+    path = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).lstrip(".")
+    if expected.startswith("Invalid enum value"):
+        expected = f"Expected one of {', '.join(_choices(kind, path))}"
+    return Invalid(_PATTERN.sub("Expected printable characters without spaces", expected), path)
+
+
+def _choices(kind: type, field: str) -> Iterable[str]:
+    """The values of a payload's enumeration."""
+    choices: type[StrEnum] = get_type_hints(kind)[field]
+    return choices
 
 
 def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:
