@@ -12,12 +12,11 @@ from models import stores
 from models.commands import MAX_PAGE, TripSubscribe
 from models.errors import NotFound
 from models.facts import TripDriver
-from models.fields import Millis
 from models.identity import Identity
 from models.points import Sighting
 from models.presence import PresenceLimits
 from models.stores import TripRecord
-from models.trips import PARTIES, Relation, Status, Trip, watched
+from models.trips import PARTIES, Relation, Trip, served_since, watched
 
 NEWEST: Final = 50
 APPROACH_MS: Final = 60_000
@@ -81,7 +80,7 @@ class Snapshots:
         if trip.driver_id is None or not trip.is_served or relation is Relation.OFFERED:
             return None
         sighting = await self._drivers.newest(trip.driver_id)
-        if sighting is None or sighting.point.ts < accepted_at(trip) - APPROACH_MS:
+        if sighting is None or sighting.point.ts < served_since(trip) - APPROACH_MS:
             return None
         return sighting
 
@@ -92,12 +91,6 @@ class Snapshots:
             return None
         last_seen = sighting.seen_at if sighting else None
         return TripDriver(trip.id, self._presence.hearing(last_seen, self._clock()), last_seen)
-
-
-def accepted_at(trip: Trip) -> Millis:
-    """When the trip's present driver accepted, ms."""
-    accepted = [event.at for event in trip.events if event.status is Status.ACCEPTED]
-    return accepted[-1] if accepted else trip.created_at
 
 
 def _window(after_seq: int | None, floor: int, newest: int) -> tuple[int, int]:

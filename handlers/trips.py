@@ -87,8 +87,10 @@ class TripHandler:
 
     async def update(self, caller: Identity, command: TripUpdate) -> TripIs:
         """Move a trip to another state. Repeating one's own last transition is no change."""
+        pin_checked = False
 
         async def rule(trip: Trip) -> Trip:
+            nonlocal pin_checked
             if trips.repeats(trip, command.status, caller, command.driver_id):
                 return trip
             relation = access.relation_to(trip, caller, command.event)
@@ -102,8 +104,10 @@ class TripHandler:
                 driver_id=command.driver_id,
                 reason=command.reason,
             )
-            if command.status is Status.IN_PROGRESS and relation is Relation.DRIVER:
+            starts = command.status is Status.IN_PROGRESS and relation is Relation.DRIVER
+            if starts and not pin_checked:
                 await self._check_pin(trip, command.pin)
+                pin_checked = True
             return after
 
         trip = await self._change(command.trip_id, rule)

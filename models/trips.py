@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
+from itertools import pairwise
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
@@ -292,7 +294,7 @@ def repeats(trip: Trip, to: Status, caller: Identity, driver_id: Id | None) -> b
         last is not None
         and last.status == to
         and last.by == caller.user_id
-        and driver_id in (None, last.driver_id)
+        and (to is not Status.ACCEPTED or driver_id in (None, last.driver_id))
         and (trip.relation_of(caller) is not None or _drove(before, caller))
     )
 
@@ -303,11 +305,21 @@ def was_offered_to(trip: Trip, driver_id: Id) -> bool:
 
 def differences(trip: Trip, wanted: Changed) -> Changed:
     """What of the wanted values the trip does not have yet."""
+    same_metadata = _json(wanted.metadata) == _json(trip.metadata)
     return Changed(
         dropoff=UNSET if wanted.dropoff == trip.dropoff else wanted.dropoff,
         stops=UNSET if wanted.stops == trip.stops else wanted.stops,
-        metadata=UNSET if wanted.metadata == trip.metadata else wanted.metadata,
+        metadata=UNSET if same_metadata else wanted.metadata,
     )
+
+
+def served_since(trip: Trip) -> Millis:
+    """When the trip's present driver accepted, ms; its creation for a trip without one."""
+    since = trip.created_at
+    for before, event in pairwise(trip.events):
+        if event.driver_id is not None and event.driver_id != before.driver_id:
+            since = event.at
+    return since
 
 
 def chat_begins_with_driver(before: Trip, after: Trip) -> bool:
@@ -317,10 +329,15 @@ def chat_begins_with_driver(before: Trip, after: Trip) -> bool:
 
 def _last_transition(trip: Trip) -> tuple[Event, Event] | tuple[None, None]:
     """The newest change of the status, after the event before it."""
-    for before, event in zip(reversed(trip.events[:-1]), reversed(trip.events), strict=False):
+    for before, event in reversed(list(pairwise(trip.events))):
         if event.status != before.status:
             return before, event
     return None, None
+
+
+def _json(value: object) -> bytes | None:
+    """What tells JSON values apart as clients do: true is not 1."""
+    return None if value is UNSET else msgspec.json.encode(value, order="deterministic")
 
 
 def _drove(event: Event | None, caller: Identity) -> bool:
