@@ -63,7 +63,7 @@ ACCESS: Final[dict[str, Access]] = {
 def require_role(caller: Identity, event: str) -> None:
     """Raise Forbidden unless the caller's role may give this command."""
     if caller.role not in ACCESS[event].roles:
-        raise Forbidden(f"a {caller.role} may not {event}")
+        raise Forbidden(f"the role {caller.role} may not {event}")
 
 
 def require_relation(relation: Relation | None, event: str, what: str = "trip") -> Relation:
@@ -71,7 +71,7 @@ def require_relation(relation: Relation | None, event: str, what: str = "trip") 
     if relation is None:
         raise NotFound(what)
     if relation not in ACCESS[event].relations:
-        raise Forbidden(f"a {relation} may not {event}")
+        raise Forbidden(f"{relation.who} may not {event}")
     return relation
 
 

@@ -46,6 +46,19 @@ class Relation(StrEnum):
     STAFF = "staff"
     VIEWER = "viewer"
 
+    @property
+    def who(self) -> str:
+        """In words, for messages."""
+        return _WHO[self]
+
+
+_WHO = {
+    Relation.RIDER: "the trip's rider",
+    Relation.DRIVER: "the trip's driver",
+    Relation.OFFERED: "a driver with an offer",
+    Relation.STAFF: "staff",
+    Relation.VIEWER: "a viewer",
+}
 
 PARTIES = frozenset({Relation.RIDER, Relation.DRIVER})
 
@@ -352,7 +365,7 @@ def _check_transition(trip: Trip, to: Status, relation: Relation, now: Millis) -
             allowed_transitions(trip.status, relation),
         )
     if relation not in who:
-        raise Forbidden(f"a {relation} may not move a trip from {trip.status} to {to}")
+        raise Forbidden(f"{relation.who} may not move a trip from {trip.status} to {to}")
     if relation is _OFFERED and trip.offer and not trip.offer.is_open(now):
         raise NotFound("trip")  # as when the offer's end has been stored already
 

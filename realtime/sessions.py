@@ -17,6 +17,7 @@ from models.errors import RidewireError, Unauthorized
 from models.facts import Arrived, SessionExpiring
 from models.fields import Id
 from models.identity import Role
+from realtime import payloads
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.feeds import TripFeed
@@ -152,7 +153,7 @@ def _auth(parser: Parser, raw: Raw) -> Auth:
     try:
         return msgspec.convert(claims, Auth)
     except msgspec.ValidationError as error:
-        raise Unauthorized(f"auth: {error}") from error
+        raise Unauthorized(f"auth.{payloads.invalid(error, Auth).message}") from error
 
 
 def _bearer(authorization: str) -> str:

@@ -1,0 +1,62 @@
+"""README.md says what is so: settings, packages, examples."""
+
+import configparser
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from realtime.settings import VARIABLES, Settings
+from tests.docs.markdown import ROOT, Document, plain
+
+README = Document("README.md")
+RUNTIME, EMBEDDED, TESTS, JAVASCRIPT = range(4)
+NOT_USABLE = "nothing"
+"""How `VARIABLES` begins for a variable that may not be set."""
+
+
+def test_every_setting_is_in_the_table_and_no_other() -> None:
+    described = {row["Variable"]: row["Takes"] for row in README.table("Settings")}
+    usable = {name: text for name, text in VARIABLES.items() if not text.startswith(NOT_USABLE)}
+    assert described == {name: plain(text) for name, text in usable.items()}
+
+
+def test_the_values_that_settings_have_without_a_variable_are_told(tmp_path: Path) -> None:
+    told = re.findall(r"^\| `(\w+)` \| `([^`]+)`", README.section("Settings"), re.MULTILINE)
+    untouched = Settings.from_environment({}, tmp_path)
+    assert len(told) > 5
+    for name, value in told:
+        assert Settings.from_environment({name: value}, tmp_path) == untouched, name
+
+
+@pytest.mark.parametrize(
+    ("table", "extra"), [(RUNTIME, None), (EMBEDDED, "embedded"), (TESTS, "test")]
+)
+def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | None) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = (
+        setup["options.extras_require"][extra] if extra else setup["options"]["install_requires"]
+    )
+    requirements = re.findall(r"^([\w-]+)==([\w.]+)", listed, re.MULTILINE)
+    assert set(_packages(table)) == set(requirements)
+
+
+def test_the_javascript_packages_are_those_of_package_json() -> None:
+    package = json.loads((ROOT / "tests/js/package.json").read_text("utf-8"))
+    listed = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
+    assert set(_packages(JAVASCRIPT)) == set(listed.items())
+
+
+@pytest.mark.parametrize("name", ["ride.mjs", "ride.py"])
+def test_the_examples_are_those_of_the_readme(name: str) -> None:
+    assert README.code_named(name) == (ROOT / "examples" / name).read_text("utf-8")
+
+
+def _packages(table: int) -> Iterable[tuple[str, str]]:
+    """Name and version of each package in one of the tables."""
+    for row in README.tables("What it depends on")[table]:
+        for version in re.findall(r"\d[\w.]*", row["Version"]):
+            yield row["Package"], version
