@@ -57,7 +57,7 @@ class TripCreate(Struct, frozen=True, kw_only=True):
     expires_in_ms: OfferTime | None = None
 
     def __post_init__(self) -> None:
-        free_form.check(self.metadata)
+        free_form.check(self.metadata, "metadata")
 
 
 class TripOffer(Struct, frozen=True):
@@ -101,7 +101,7 @@ class TripEdit(Struct, frozen=True, kw_only=True):
         if not self.changed:
             raise ValueError("Expected one of dropoff, stops, metadata")
         if self.metadata is not UNSET:
-            free_form.check(self.metadata)
+            free_form.check(self.metadata, "metadata")
 
     @property
     def changed(self) -> Changed:

@@ -14,13 +14,20 @@ _INT64 = 2**63
 FreeForm = Annotated[dict[str, Any], Meta(description="a JSON object of at most 4 KiB")]
 
 
-def check(value: FreeForm) -> None:
-    """Raise ValueError unless the object can be stored and handed back as it came.
+def check(value: FreeForm, field: str) -> None:
+    """Raise ValueError, which names the field, unless the object can be kept as it came.
 
     At most 4 KiB as JSON and 8 levels deep; keys without leading `$`, dots and NUL, which a
-    MongoDB query could take for its own; integers of 64 bits.
+    MongoDB query could take for its own; integers of 64 bits, finite numbers.
     """
-    _walk(value, MAX_DEPTH)
+    try:
+        _walk(value, MAX_DEPTH)
+        _weigh(value)
+    except ValueError as error:
+        raise ValueError(f"{error} - at `$.{field}`") from error
+
+
+def _weigh(value: FreeForm) -> None:
     if len(msgspec.json.encode(value)) > MAX_BYTES:
         raise ValueError(f"Expected a JSON object of at most {MAX_BYTES} bytes")
 

@@ -43,11 +43,11 @@ class Draft(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.data is not None:
-            free_form.check(self.data)
+            free_form.check(self.data, "data")
         if self.kind in _DATA_OF:
-            msgspec.convert(self.data, _DATA_OF[self.kind])
+            msgspec.convert({"data": self.data}, _DATA_OF[self.kind])
         elif self.text is None:
-            raise ValueError(f"Expected `text` of 1-{MAX_TEXT} characters in a {self.kind} message")
+            raise ValueError(f"Expected 1-{MAX_TEXT} characters in a {self.kind} - at `$.text`")
 
 
 class LocationData(Struct, frozen=True):
@@ -61,7 +61,16 @@ class ImageData(Struct, frozen=True):
     """Bytes."""
 
 
-_DATA_OF: dict[Kind, type[Struct]] = {Kind.LOCATION: LocationData, Kind.IMAGE: ImageData}
+class _OfLocation(Struct, frozen=True):
+    data: LocationData
+
+
+class _OfImage(Struct, frozen=True):
+    data: ImageData
+
+
+_DATA_OF: dict[Kind, type[Struct]] = {Kind.LOCATION: _OfLocation, Kind.IMAGE: _OfImage}
+"""What the message must have besides, by its kind."""
 
 
 class Message(Struct, frozen=True, omit_defaults=True, kw_only=True):

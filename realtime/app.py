@@ -94,6 +94,7 @@ class Instance:
             kept=kept,
             sessions=SessionHandler(kept, self._drivers, now),
             snapshots=Snapshots(kept, self._drivers, presence, now),
+            drivers=self._drivers,
             presence=presence,
             clock=now,
             tasks=self._tasks,

@@ -7,10 +7,11 @@ members hear them in order; passing facts go straight on.
 from typing import Final
 
 from models import rooms
-from models.facts import Hearing, TripDriver, TripStatus, WatchedStatus
+from models.facts import Hearing, TripDriver, TripLocation, TripStatus, WatchedStatus
 from models.fields import Id, Millis
 from models.identity import Role
 from models.messages import Message
+from models.points import Sighting
 from models.presence import PresenceLimits
 from models.rooms import Room
 from models.trips import (
@@ -237,15 +238,18 @@ class TripFeed(Feed):
         """Members to whom the trip is nothing any more."""
         return [member for member in self.members.values() if member.is_stranger]
 
-    def watch(
-        self, member: Member, *, seen_at: Millis | None, ts: Millis, hearing: Hearing
-    ) -> None:
-        """From now on the member hears what is live; it knows the location of `ts` already."""
+    def watch(self, member: Member, seen: Sighting | None, hearing: Hearing) -> None:
+        """From now on the member hears what is live; it knows the sighting already."""
+        if not self.watchers:
+            self.signal = Signal(self.signal.since)  # nobody kept it up to date
+        if seen is not None:
+            self.take_sighting(seen)
         self.watchers[member.connection] = member
         signal = self.signal
         if signal.hearing is None:
-            signal.hearing, signal.last_seen = hearing, seen_at
-        if signal.location is not None and signal.ts > ts and self._may_look(member):
+            signal.hearing = hearing
+        known = seen.point.ts if seen is not None else -1
+        if signal.location is not None and signal.ts > known and self._may_look(member):
             member.connection.send(signal.location, passing=True)
 
     def unwatch(self, member: Member) -> None:
@@ -253,17 +257,20 @@ class TripFeed(Feed):
 
     def take_location(self, driver_id: str, ts: Millis, event: Encoded, now: Millis) -> None:
         """A location of this driver, unless it is not the trip's, or not news."""
-        signal = self.signal
-        if driver_id != self.driver_id or ts <= signal.ts or self.status not in SERVED:
+        if not self._is_news(driver_id, ts):
             return
-        signal.location, signal.ts, signal.last_seen = event, ts, now
-        if signal.hearing is not Hearing.LIVE:
+        self.signal.last_seen = now
+        if self.signal.hearing is not Hearing.LIVE:
             self._tell_hearing(Hearing.LIVE)
-        for member in self.watchers.values():
-            if member.relation is not Relation.OFFERED and not member.connection.send(
-                event, passing=True
-            ):
-                signal.behind.add(member)
+        self._show(ts, event)
+
+    def take_sighting(self, sighting: Sighting) -> None:
+        """What was read of the driver, for those who watch already and do not have it."""
+        point = sighting.point
+        if self._is_news(sighting.driver_id, point.ts):
+            location = TripLocation.of(self.trip_id, point)
+            self.signal.last_seen = max(self.signal.last_seen or 0, sighting.seen_at)
+            self._show(point.ts, Encoded(location.event, location))
 
     def show_newest(self) -> None:
         """The newest location, once more for those that were behind when it came."""
@@ -293,15 +300,19 @@ class TripFeed(Feed):
         self._set(fact)
         event = Encoded(fact.event, fact)
         watched: Encoded | None = None
+        newly_driving = []
         for member in self.members.values():
-            if member.is_stranger:
+            was_stranger = member.is_stranger
+            if self.assess(member):
+                newly_driving.append(member)
+            if was_stranger and member.is_stranger:
                 continue
             if member.connection.identity.role is Role.VIEWER:
                 watched = watched or Encoded(fact.event, WatchedStatus.of(fact))
                 member.hear(VERSIONS, fact.version, watched)
             else:
                 member.hear(VERSIONS, fact.version, event)
-        return [member for member in self.members.values() if self.assess(member)]
+        return newly_driving
 
     def _set(self, newest: Event | TripStatus) -> None:
         if newest.driver_id != self.driver_id or newest.status not in SERVED:
@@ -313,6 +324,21 @@ class TripFeed(Feed):
             member.connection.driving[self.trip_id] = self
         else:
             member.connection.driving.pop(self.trip_id, None)
+
+    def _is_news(self, driver_id: str, ts: Millis) -> bool:
+        return driver_id == self.driver_id and ts > self.signal.ts and self.status in SERVED
+
+    def _show(self, ts: Millis, event: Encoded) -> None:
+        signal = self.signal
+        signal.location, signal.ts = event, ts
+        behind = signal.behind
+        for member in self.watchers.values():
+            if member.relation is Relation.OFFERED:
+                continue
+            if not member.connection.send(event, passing=True):
+                behind.add(member)
+            elif behind:
+                behind.discard(member)
 
     def _may_look(self, member: Member) -> bool:
         return self.is_served and member.relation is not Relation.OFFERED

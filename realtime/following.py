@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 from handlers.answers import SessionReady, Snapshot
 from handlers.locations import Reporter
-from handlers.ports import Clock
+from handlers.ports import Clock, Drivers
 from handlers.sessions import Following as Followed
 from handlers.sessions import Opening, SessionHandler
 from handlers.snapshots import Snapshots, View
@@ -32,6 +32,9 @@ from realtime.wire import Encoded
 
 REORDERING_S: Final = 0.05
 """How long a fact may be overtaken by its successor before the gap is filled by reading."""
+SETTLED_S: Final = 0.25
+"""After this time a driver's newest point, noted by whichever instance, can be read by all."""
+RECENT_MS: Final = 2_000
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 _ROUNDS: Final = 5
 
@@ -54,6 +57,7 @@ class FollowingService:
         kept: stores.Stores,
         sessions: SessionHandler,
         snapshots: Snapshots,
+        drivers: Drivers,
         presence: PresenceLimits,
         clock: Clock,
         tasks: Tasks,
@@ -67,6 +71,7 @@ class FollowingService:
         self._messages = kept.messages
         self._sessions = sessions
         self._snapshots = snapshots
+        self._drivers = drivers
         self._presence = presence
         self._clock = clock
         self._tasks = tasks
@@ -215,12 +220,17 @@ class FollowingService:
         live = rooms.live(feed.trip_id)
         self.watched[live] = feed
         self._channels.subscribe(keys.channel(live))
-        feed.watch(
-            member,
-            seen_at=view.sighting.seen_at if view.sighting else None,
-            ts=snapshot.location.ts if snapshot.location else -1,
-            hearing=snapshot.driver.connection if snapshot.driver else Hearing.OFFLINE,
-        )
+        hearing = snapshot.driver.connection if snapshot.driver else Hearing.OFFLINE
+        feed.watch(member, view.sighting, hearing)
+        self._tasks.start(self._look_again(feed))
+
+    async def _look_again(self, feed: TripFeed) -> None:
+        """Find the point that was published before the subscription, but not yet to be read."""
+        await asyncio.sleep(SETTLED_S)
+        if feed.driver_id is not None and feed.watchers:
+            sighting = await self._drivers.newest(feed.driver_id)
+            if sighting is not None and sighting.seen_at > self._clock() - RECENT_MS:
+                feed.take_sighting(sighting)
 
     async def _follow_trip(self, connection: Connection, fact: Follow) -> None:
         room = rooms.trip(fact.trip_id)

@@ -12,6 +12,7 @@ import sys
 from datetime import UTC, datetime
 
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.web import RequestPayloadError
 
 from realtime.settings import LogFormat, LogLevel
 
@@ -59,7 +60,7 @@ def configure(level: LogLevel, style: LogFormat) -> None:
 def _is_our_fault(record: logging.LogRecord) -> bool:
     """Requests that are no HTTP are answered with 400; they are nobody's to look into."""
     error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, HttpProcessingError)
+    return not isinstance(error, HttpProcessingError | RequestPayloadError)
 
 
 class TextFormatter(logging.Formatter):

@@ -3,25 +3,28 @@
 import re
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_type_hints
 
 import msgspec
-from msgspec import Meta, Raw
+from msgspec import Raw
 
 from handlers.answers import Rejected
 from models.commands import MAX_POINTS
 from models.errors import Invalid
 from models.points import Point
-from realtime.wire import Parser
+from realtime.wire import Malformed, Parser
 
 T = TypeVar("T")
 
 _ALIASES: Final = {"latitude": "lat", "longitude": "lng"}
-_AT: Final = re.compile(r" - at `(?:key in )?\$(?P<path>.*)`\Z", re.DOTALL)
+_AT: Final = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`\Z")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _PATTERN: Final = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
 _MAX_SEQ: Final = 2**53 - 1
-_Batch = Annotated[list[Raw], Meta(min_length=1, max_length=MAX_POINTS)]
+_GIVEN: Final[Any] = dict[Any, Raw] | list[Raw]
+_FIELDS: Final = frozenset(Point.__struct_fields__)
+_UNREADABLE: Final = object()
+_WRONG: Final = (msgspec.ValidationError, Malformed)
 
 
 def parse(parser: Parser, raw: Raw | None, kind: type[T]) -> T:
@@ -32,6 +35,8 @@ def parse(parser: Parser, raw: Raw | None, kind: type[T]) -> T:
         return parser.read(raw, kind)
     except msgspec.ValidationError as error:
         raise invalid(error, kind) from error
+    except Malformed as error:
+        raise Invalid(f"Expected what can be read: {error}") from error
 
 
 def invalid(error: msgspec.ValidationError, kind: type) -> Invalid:
@@ -43,7 +48,7 @@ def invalid(error: msgspec.ValidationError, kind: type) -> Invalid:
     missing = _MISSING.match(expected)
     if missing:
         path, expected = f"{path}.{missing['field']}", "Expected a value, got nothing"
-    path = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path).lstrip(".")
+    path = re.sub(r"\[(\d+)\]", r".\1", path).replace("[...]", ".*").lstrip(".")
     if expected.startswith("Invalid enum value"):
         expected = f"Expected one of {', '.join(_choices(kind, path))}"
     return Invalid(_PATTERN.sub("Expected printable characters without spaces", expected), path)
@@ -61,35 +66,49 @@ def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:
         raise Invalid("Expected a point or a list of points, got nothing")
     try:
         return (parser.read(raw, Point),)
-    except msgspec.ValidationError:
+    except _WRONG:
         return _loose_points(parser, raw)
 
 
 def _loose_points(parser: Parser, raw: Raw) -> Iterable[Point | Rejected]:
-    value: object = parser.read(raw, Any)
-    if isinstance(value, dict):
+    try:
+        given: dict[Any, Raw] | list[Raw] = parser.read(raw, _GIVEN)
+    except _WRONG as error:
+        raise Invalid("Expected a point or a list of points") from error
+    if isinstance(given, dict):
         return (_loose_point(parser, raw),)
-    if not isinstance(value, list):
-        raise Invalid("Expected a point or a list of points")
-    return [_point(parser, element) for element in parse(parser, raw, _Batch)]
+    if not 1 <= len(given) <= MAX_POINTS:
+        raise Invalid(f"Expected 1 to {MAX_POINTS} points, got {len(given)}")
+    return [_point(parser, element) for element in given]
 
 
 def _point(parser: Parser, raw: Raw) -> Point | Rejected:
     try:
         return parser.read(raw, Point)
-    except msgspec.ValidationError:
+    except _WRONG:
         return _loose_point(parser, raw)
 
 
 def _loose_point(parser: Parser, raw: Raw) -> Point | Rejected:
     """A point under its other names, or the reason why it is none."""
-    given: object = parser.read(raw, Any)
-    if not isinstance(given, dict):
+    try:
+        given = parser.read(raw, dict[Any, Raw])
+    except _WRONG:
         return Rejected(None, Invalid.code)
-    fields = {_ALIASES.get(name, name): value for name, value in given.items()}
+    named = ((_ALIASES.get(name, name), value) for name, value in given.items())
+    fields: dict[str, Any] = {
+        name: _value(parser, value) for name, value in named if name in _FIELDS
+    }
     try:
         return msgspec.convert(fields, Point)
     except msgspec.ValidationError:
         seq = fields.get("seq")
         readable = type(seq) is int and 0 <= seq <= _MAX_SEQ
         return Rejected(seq if readable else None, Invalid.code)
+
+
+def _value(parser: Parser, raw: Raw) -> object:
+    try:
+        return parser.read(raw, Any)
+    except _WRONG:
+        return _UNREADABLE

@@ -22,7 +22,7 @@ class Sequence(Generic[T]):
     @property
     def has_gap(self) -> bool:
         """Whether there is more than was delivered, and something before it has not come."""
-        return self.newest is not None and (bool(self._early) or self._exists > self.newest)
+        return self.newest is not None and self._exists > self.newest
 
     def start(self, newest: int) -> list[tuple[int, T]]:
         """The stream was read and ends with `newest`; returns what of the waiting is due now.
@@ -36,18 +36,17 @@ class Sequence(Generic[T]):
 
     def take(self, number: int, item: T) -> list[tuple[int, T]]:
         """Give an item in; the items whose turn has come, in order. Known numbers are dropped."""
+        self._exists = max(self._exists, number)
         newest = self.newest
-        if newest is not None and number == newest + 1 and not self._early:
-            self.newest = number
-            return [(number, item)]
-        if newest is None or number > newest:
-            self._keep(number, item)
-        return self._due()
-
-    def _keep(self, number: int, item: T) -> None:
-        """What does not fit can be read again: the highest numbers are given up first."""
-        if len(self._early) < MAX_EARLY or number in self._early:
-            self._early.setdefault(number, item)
+        if newest is None or number > newest + 1:
+            # What does not fit can be read again: that it exists is remembered.
+            if len(self._early) < MAX_EARLY:
+                self._early.setdefault(number, item)
+            return []
+        if number <= newest:
+            return []
+        self.newest = number
+        return [(number, item), *self._due()]
 
     def _due(self) -> list[tuple[int, T]]:
         if self.newest is None:

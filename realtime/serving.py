@@ -75,7 +75,11 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
     except SchemaError as error:
         raise CannotServe(str(error)) from error
     runner = web.AppRunner(
-        instance.app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S
+        instance.app,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        auto_decompress=False,  # no client compresses what it sends, but a bomb does
     )
     try:
         await runner.setup()

@@ -1,0 +1,273 @@
+"""The table of commands: complete, and each command reaches its handler with what that needs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, cast
+
+import msgspec
+import pytest
+from msgspec import Raw, Struct
+
+from handlers import access
+from handlers.answers import Answer, Located, Rejected, SessionRefreshed, Snapshot, StatusNoted
+from handlers.locations import Reporter
+from models import commands, rooms
+from models.commands import DriverAvailability, MarkRead, TripSubscribe, TripUnsubscribe
+from models.errors import Forbidden, NotFound
+from models.facts import ChatReceipt
+from models.identity import Identity, Role
+from models.messages import Draft
+from models.points import Point
+from models.presence import PresenceLimits
+from realtime import dispatch
+from realtime.connection import Connection
+from realtime.engine import Socket
+from realtime.following import FollowingService
+from realtime.gateway import Command
+from realtime.metrics import Metrics
+from realtime.sessions import Sessions
+from realtime.tasks import Tasks
+from realtime.tokens import Secret, TokenRules, Tokens
+from realtime.wire import JSON, Frame
+from tests.handlers.world import ANN, DAN, EVE, NOW, RITA, Told, World
+
+SECRET = Secret("the secret of a test that is long enough to sign with")
+
+
+class Channels:
+    """Notes what an instance would listen to."""
+
+    def __init__(self) -> None:
+        self.subscribed: set[str] = set()
+
+    def subscribe(self, channel: str) -> Awaitable[bool]:
+        self.subscribed.add(channel)
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+    def unsubscribe(self, channel: str) -> None:
+        self.subscribed.discard(channel)
+
+
+class Ear:
+    """Stands where a socket stands."""
+
+    def __init__(self, sid: str) -> None:
+        self.sid = sid
+        self.frames: list[bytes] = []
+
+    def write(self, frame: Frame, *, passing: bool = False) -> bool:
+        del passing
+        self.frames.append(frame.data)
+        return True
+
+
+class Server:
+    """Everything behind the gateway, on a world of handlers."""
+
+    def __init__(self, world: World, tasks: Tasks) -> None:
+        self.world = world
+        self.channels = Channels()
+        self.tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
+        self.metrics = Metrics()
+        self.following = FollowingService(
+            channels=self.channels,
+            kept=world.stores,
+            sessions=world.sessions,
+            snapshots=world.snapshots,
+            drivers=world.drivers,
+            presence=PresenceLimits(),
+            clock=world.clock,
+            tasks=tasks,
+        )
+        handlers = dispatch.Handlers(
+            sessions=Sessions(
+                tokens=self.tokens,
+                following=self.following,
+                publish=world.publish,
+                clock=world.clock,
+                metrics=self.metrics,
+            ),
+            following=self.following,
+            drivers=world.drivers,
+            locations=world.locations,
+            trips=world.trips,
+            chat=world.chat,
+            metrics=self.metrics,
+        )
+        self.commands = dispatch.commands(handlers)
+        self.locate = dispatch.locate(handlers)
+
+    def connect(self, identity: Identity, connection_id: str = "c1") -> Connection:
+        socket = cast("Socket", Ear(connection_id))
+        connection = Connection(socket, JSON, identity, "phone", "test/1")
+        connection.reporter = Reporter(identity.user_id, "phone", None)
+        return connection
+
+    async def run(self, connection: Connection, payload: Struct) -> Any:
+        """Give a command; what it answers, once what was to follow has followed."""
+        answer, then = await self._command_of(payload).run(connection, payload)
+        if then is not None:
+            then()
+        return answer
+
+    def counted(self, outcome: str) -> float:
+        return (
+            self.metrics.registry.get_sample_value("ridewire_points_total", {"outcome": outcome})
+            or 0.0
+        )
+
+    def _command_of(self, payload: Struct) -> Command:
+        event: str = payload.event  # type: ignore[attr-defined]
+        return self.commands[event]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    tasks = Tasks()
+    yield Server(World(), tasks)
+    await tasks.stop()
+
+
+class TestTable:
+    async def test_every_command_that_somebody_may_give_is_there(self, server: Server) -> None:
+        assert {*server.commands, commands.DRIVER_LOCATION} == set(access.ACCESS)
+
+    async def test_each_event_has_the_payload_of_its_name(self, server: Server) -> None:
+        for event, command in server.commands.items():
+            assert command.payload.event == event
+
+    async def test_each_payload_is_one_that_clients_can_send(self, server: Server) -> None:
+        schemas = msgspec.json.schema_components(
+            [command.payload for command in server.commands.values()]
+        )
+        assert len(schemas[0]) == len(server.commands)
+
+
+class TestTrips:
+    async def test_a_trip_is_created_by_who_asks(self, server: Server) -> None:
+        rita = server.connect(RITA)
+        create = msgspec.convert(
+            {"client_id": "c1", "pickup": {"lat": 1, "lng": 2}}, commands.TripCreate
+        )
+        answer = await server.run(rita, create)
+        assert (answer.ok, answer.trip.rider_id) == (True, "rita")
+
+    async def test_a_subscriber_looks_once_it_has_its_answer(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        rita = server.connect(RITA)
+        subscribe = server.commands["trip:subscribe"]
+        answer, then = await subscribe.run(rita, TripSubscribe(trip.id))
+        assert isinstance(answer, Snapshot)
+        assert server.following.watched == {}
+        assert then is not None
+        then()
+        assert rita in server.following.watched[rooms.live(trip.id)].watchers
+        assert server.channels.subscribed == {
+            *(f"ridewire:trip:{trip.id}", f"ridewire:live:{trip.id}")
+        }
+
+    async def test_who_may_not_subscribe_leaves_nothing_behind(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        eve = server.connect(EVE)
+        with pytest.raises(NotFound):
+            await server.run(eve, TripSubscribe(trip.id))
+        assert (server.following.feeds, eve.members) == ({}, {})
+        assert server.channels.subscribed == set()
+
+    async def test_a_subscription_ends(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        ann = server.connect(ANN)
+        await server.run(ann, TripSubscribe(trip.id))
+        assert await server.run(ann, TripUnsubscribe(trip.id)) == Answer()
+        assert (server.following.watched, server.following.feeds) == ({}, {})
+        assert server.channels.subscribed == set()
+
+    async def test_ending_none_is_no_mistake(self, server: Server) -> None:
+        assert await server.run(server.connect(ANN), TripUnsubscribe("nowhere")) == Answer()
+
+
+class TestChat:
+    async def test_a_connection_has_its_message_as_its_answer(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        rita, tablet = server.connect(RITA), server.connect(RITA, "c2")
+        answer = await server.run(
+            rita, Draft(conversation_id=trip.id, client_id="m1", text="hello")
+        )
+        assert rita.owns(answer.message)
+        assert not tablet.owns(answer.message)
+        assert not server.connect(DAN).owns(answer.message)
+
+    async def test_a_message_that_was_refused_is_nobodys_own(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        eve = server.connect(EVE)
+        draft = Draft(conversation_id=trip.id, client_id="m1", text="hello")
+        with pytest.raises(NotFound):
+            await server.run(eve, draft)
+        stored, _ = await server.world.stores.messages.append(draft, "eve", NOW)
+        assert not eve.owns(stored)
+
+    async def test_a_receipt_says_which_connection_it_is_from(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        await server.world.write(trip.id, 1)
+        await server.run(server.connect(DAN, "c7"), MarkRead(trip.id, read_seq=1))
+        receipt = ChatReceipt(trip.id, "dan", 1, 1)
+        assert server.world.told == [Told(rooms.trip(trip.id), receipt, "c7")]
+
+
+class TestSessions:
+    async def test_a_session_goes_on_with_a_new_token(self, server: Server) -> None:
+        rita = server.connect(RITA)
+        token = server.tokens.mint(Role.RIDER, "rita", ttl_s=900)
+        answer = await server.run(rita, commands.SessionRefresh(token))
+        assert answer == SessionRefreshed(expires_at=NOW + 900_000)
+        assert rita.identity.expires_at == NOW + 900_000
+        assert rita.expiry is not None
+        rita.expiry.cancel()
+
+    async def test_it_does_not_go_on_with_another_users(self, server: Server) -> None:
+        rita = server.connect(RITA)
+        token = server.tokens.mint(Role.RIDER, "ruth", ttl_s=900)
+        with pytest.raises(Forbidden):
+            await server.run(rita, commands.SessionRefresh(token))
+        assert rita.identity == RITA
+
+    async def test_a_driver_says_what_it_does(self, server: Server) -> None:
+        status = DriverAvailability.AVAILABLE
+        answer = await server.run(server.connect(DAN), commands.DriverStatus(status))
+        assert answer == StatusNoted(status=status)
+        assert await server.world.drivers.status("dan") is status
+
+
+class TestLocations:
+    def points(self, *fields: dict[str, Any]) -> Raw:
+        good = {"lat": 52.5, "lng": 13.4, "ts": NOW, "seq": 1}
+        return Raw(msgspec.json.encode([{**good, **each} for each in fields]))
+
+    async def test_points_go_to_the_trips_that_the_driver_serves(self, server: Server) -> None:
+        trips = [await server.world.trip_in("accepted") for _ in range(2)]
+        dan = server.connect(DAN)
+        for trip in trips:
+            await server.run(dan, TripSubscribe(trip.id))
+        server.world.told.clear()
+        located = server.locate(dan, self.points({}))
+        assert located == Located(accepted=1, rejected=[])
+        assert {told.room for told in server.world.told} == {rooms.live(t.id) for t in trips}
+        assert dan.reporter is not None
+        assert dan.reporter.newest == Point(52.5, 13.4, NOW, 1)
+
+    async def test_what_becomes_of_points_is_counted(self, server: Server) -> None:
+        dan = server.connect(DAN)
+        located = server.locate(
+            dan,
+            self.points({}, {"ts": NOW + 1, "seq": 2}, {"lat": 91, "seq": 3}, {"ts": 5, "seq": 4}),
+        )
+        assert located.accepted == 2
+        assert located.rejected == [Rejected(3, "invalid"), Rejected(4, "stale")]
+        counts = [server.counted(outcome) for outcome in ("accepted", "invalid", "stale")]
+        assert counts == [2, 1, 1]
+
+    async def test_a_single_point_is_a_point(self, server: Server) -> None:
+        payload = Raw(b'{"latitude":52.5,"longitude":13.4,"ts":5,"seq":1}')
+        assert server.locate(server.connect(DAN), payload).accepted == 1
