@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import engineio
 import socketio
 from aiohttp import WSMsgType, web
+from aiohttp.base_protocol import BaseProtocol
 from engineio import packet
 from engineio.async_socket import AsyncSocket
-from engineio.exceptions import EngineIOError
+from engineio.exceptions import EngineIOError, QueueEmpty
 
+from models.errors import Invalid
 from realtime.wire import Frame, Parser
 
 if TYPE_CHECKING:
@@ -41,8 +43,17 @@ MAX_QUEUED: Final = 2_000
 """Packets that wait for a client's next poll before it is cut off."""
 PASSING_QUEUED: Final = 200
 """Packets that wait for a client's next poll before passing events are skipped."""
-ABORT_AFTER_S: Final = 5.0
-_CLOSE_FRAME: Final = b"\x88\x02\x03\xe8"
+FETCH_WITHIN_S: Final = 10.0
+"""How long an ended polling session stays, so that its client can fetch the reason."""
+BODY_WITHIN_S: Final = 30.0
+UPGRADE_WITHIN_S: Final = 10.0
+CLOSE_WITHIN_S: Final = 5.0
+"""How long a client may take to read what was written last."""
+STOP_WITHIN_S: Final = 2.0
+_NORMAL: Final = b"\x88\x02\x03\xe8"
+"""The close frame with code 1000."""
+_POLICY_VIOLATION: Final = b"\x88\x02\x03\xf0"
+"""The close frame with code 1008, for whom no `session:ended` could tell why."""
 _SEPARATOR: Final = "\x1e"
 
 
@@ -57,13 +68,18 @@ class Receiver(Protocol):
 
 
 class BadPayload(EngineIOError):
-    """A polling request whose body is no Engine.IO payload."""
+    """What a client sent is not Engine.IO."""
+
+
+class LostPayload(EngineIOError):
+    """A polling request whose body did not arrive."""
 
 
 class Socket(AsyncSocket):
     """An Engine.IO session: one client's transport."""
 
     server: "Engine"
+    upgrading: bool
 
     def __init__(self, server: "Engine", sid: str, environ: dict[str, Any]) -> None:
         super().__init__(server, sid)
@@ -74,7 +90,11 @@ class Socket(AsyncSocket):
         self.attachments_due = 0
         """Binary frames that belong to a packet already taken."""
         self._transport: asyncio.Transport | None = None
+        self._queued = 0
+        """Bytes that wait for the client's next poll."""
+        self._polling = False
         self._ending = False
+        self._fetch_by = 0.0
         now = asyncio.get_running_loop().time()
         self._opened_at = now
         self._ping_at = now + PING_INTERVAL_S
@@ -91,15 +111,15 @@ class Socket(AsyncSocket):
         """
         transport = self._transport
         if transport is None:
-            return self._queue(frame, passing=passing)
-        if transport.is_closing():
+            return self._offer(frame, passing=passing)
+        if self._ending or transport.is_closing():
             return True
         behind = transport.get_write_buffer_size()
         if behind > PASSING_BEHIND:
             if passing:
                 return False
             if behind > MAX_BEHIND:
-                self._cut_off()
+                self.server.receiver.fell_behind(self)
                 return True
         transport.write(frame.websocket)
         return True
@@ -108,21 +128,24 @@ class Socket(AsyncSocket):
         """Close the transport; what was written before, and these, still leave."""
         if self._ending:
             return
+        self._ending = True
         transport = self._transport
         if transport is None:
-            for frame in last:
-                self._queue(frame)
-            self.server.spawn(self.close(wait=False))
-        elif not transport.is_closing():
+            self._leave_word(last)
+        elif _is_open(transport):
             for frame in last:
                 transport.write(frame.websocket)
-            transport.write(_CLOSE_FRAME)
-            transport.close()
-            asyncio.get_running_loop().call_later(ABORT_AFTER_S, transport.abort)
-        self._ending = True
+            transport.write(_POLICY_VIOLATION if self.connection is None else _NORMAL)
+            self.server.spawn(_part(transport))
+
+    def is_over(self, now: float) -> bool:
+        """Whether it has ended, and its client knows why or had the time to ask."""
+        return self.closed and (self.queue.empty() or now > self._fetch_by)
 
     def beat(self, now: float) -> None:
         """Ping when it is time; end a client that does not answer or does not authenticate."""
+        if self._ending:
+            return
         if self.connection is None and now - self._opened_at > AUTHENTICATE_WITHIN_S:
             self.end()
         elif self._pong_by is not None:
@@ -139,53 +162,73 @@ class Socket(AsyncSocket):
     def schedule_ping(self) -> None:
         """The heartbeat does it for all."""
 
+    async def poll(self) -> list[packet.Packet]:
+        """What waits for the client, or what comes next. Raises EngineIOError when it is over."""
+        if self._polling:
+            self.end()  # the other request may be dead, and would swallow what is meant for this
+        if self._polling or self.is_over(asyncio.get_running_loop().time()):
+            raise QueueEmpty
+        self._polling = True
+        try:
+            packets: list[packet.Packet] = await super().poll()
+        finally:
+            self._polling = False
+        self._queued = 0
+        return packets
+
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
         """Take the packets that a polling client posts. Raises EngineIOError for a bad body."""
-        body = await self._body(environ)
+        if self.closed:
+            raise LostPayload
         try:
-            packets = body.decode().split(_SEPARATOR)
-        except UnicodeDecodeError as error:
-            raise BadPayload from error
-        for encoded in packets:
-            if not self._take(_unpacked(encoded)):
+            await self._take_all(_packets(await _body(environ)))
+        except EngineIOError as error:
+            if isinstance(error, BadPayload):
+                self._refuse()
+            if self.sid in self.server.sockets:  # else python-engineio has no answer ready
+                raise
+
+    async def _take_all(self, packets: list[str | bytes]) -> None:
+        for data in packets:
+            if self._ending:
+                return
+            if not self._take(data):
                 await self._closed_by_client()
                 return
 
-    async def _body(self, environ: dict[str, Any]) -> bytes:
-        length = environ.get("CONTENT_LENGTH", "")
-        if not length.isdecimal() or not 0 < int(length) <= MAX_FRAME:
-            raise BadPayload
-        try:
-            body: bytes = await environ["wsgi.input"].readexactly(int(length))
-        except asyncio.IncompleteReadError as error:
-            raise BadPayload from error
-        return body
-
     async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        if self.upgrading or self.closed:
+            raise web.HTTPBadRequest(text="the session takes no WebSocket")
         request: web.Request = environ["aiohttp.request"]
-        response = web.WebSocketResponse(max_msg_size=MAX_FRAME + 1, compress=False)
-        await response.prepare(request)
-        if self.connected and not await self._probe(response):
+        response = _WebSocket(max_msg_size=MAX_FRAME + 1, compress=False)
+        self.upgrading = self.connected
+        try:
+            await response.prepare(request)
+            accepted = not self.connected or await self._probe(response)
+        finally:
+            self.upgrading = False
+        if not accepted:
             await response.close()
             return response
-        transport = request.transport
-        if transport is not None:
-            self._attach(transport)
-            await self._read(response)
-        await self._closed_by_client()
+        try:
+            if request.transport is not None:
+                self._attach(request.transport)
+                await self._read(response)
+        finally:
+            await self._closed_by_client()
         return response
 
     async def _probe(self, response: web.WebSocketResponse) -> bool:
         """The client tries the WebSocket before it leaves polling."""
-        self.upgrading = True
         try:
-            if await _received(response) != "2probe":
-                return False
-            await response.send_str("3probe")
-            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the waiting poll
-            return await _received(response) == "5"
-        finally:
-            self.upgrading = False
+            async with asyncio.timeout(UPGRADE_WITHIN_S):
+                if await _received(response) != "2probe":
+                    return False
+                await response.send_str("3probe")
+                self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the waiting poll
+                return await _received(response) == "5"
+        except (TimeoutError, ConnectionError):
+            return False
 
     def _attach(self, transport: asyncio.Transport) -> None:
         self.connected = self.upgraded = True
@@ -197,13 +240,16 @@ class Socket(AsyncSocket):
                 self._write_own(waiting)
 
     async def _read(self, response: web.WebSocketResponse) -> None:
-        while not self.closed:
-            data = await _received(response)
-            if data is None or not self._take(data):
-                return
+        try:
+            while not (self._ending or self.closed):
+                data = await _received(response)
+                if data is None or not self._take(data):
+                    return
+        except BadPayload:
+            self._refuse()
 
     def _take(self, data: str | bytes) -> bool:
-        """One Engine.IO packet; False when it ends the session."""
+        """One Engine.IO packet; False when it ends the session. Raises BadPayload."""
         if isinstance(data, bytes):
             self.server.receiver.message(self, data)
             return True
@@ -213,41 +259,81 @@ class Socket(AsyncSocket):
         elif kind == "3":
             self._pong_by = None
             self._ping_at = asyncio.get_running_loop().time() + PING_INTERVAL_S
-        return kind in ("3", "4", "5", "6")
+        elif kind not in ("1", "5", "6"):
+            raise BadPayload
+        return kind != "1"
+
+    def _refuse(self) -> None:
+        """End the session of a client that does not speak Engine.IO, and say so."""
+        if self.connection is None:
+            self.end()
+        else:
+            self.connection.end(Invalid.code, retry=False)
 
     async def _closed_by_client(self) -> None:
-        transport = self._transport
-        self._transport = None
-        if transport is not None and not transport.is_closing():
-            transport.close()
+        if self._transport is None:
+            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends a waiting poll
+        else:
+            self.end()
+            self._transport = None
         await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
 
-    def _queue(self, frame: Frame, *, passing: bool = False) -> bool:
-        if self.closed or self._ending:
+    def _offer(self, frame: Frame, *, passing: bool) -> bool:
+        """See `write`: the client fetches the frame with its next poll."""
+        if self._ending or self.closed:
             return True
-        behind = self.queue.qsize()
-        if passing and behind >= PASSING_QUEUED:
+        packets = self.queue.qsize()
+        if passing and (packets >= PASSING_QUEUED or self._queued > PASSING_BEHIND):
             return False
-        if behind >= MAX_QUEUED:
-            self._cut_off()
-            return True
+        if packets >= MAX_QUEUED or self._queued > MAX_BEHIND:
+            self.server.receiver.fell_behind(self)
+        else:
+            self._queue(frame)
+        return True
+
+    def _leave_word(self, last: tuple[Frame, ...]) -> None:
+        """Close; the client fetches these, or, when there are none, that it is over.
+
+        Not both in one poll: the JavaScript client would close before it has read the rest.
+        """
+        for frame in last:
+            self._queue(frame)
+        if last:
+            self._fetch_by = asyncio.get_running_loop().time() + FETCH_WITHIN_S
+        self.server.spawn(self.close(wait=False, abort=bool(last)))
+
+    def _queue(self, frame: Frame) -> None:
+        self._queued += len(frame.data)
         data = frame.data if frame.binary else frame.data[1:].decode()
         self.queue.put_nowait(packet.Packet(packet.MESSAGE, data))
-        return True
 
     def _write_own(self, pkt: packet.Packet) -> None:
         transport = self._transport
         if transport is None:
             self.queue.put_nowait(pkt)
-        elif not transport.is_closing():
+        elif _is_open(transport):
             data = pkt.encode()
             binary = isinstance(data, bytes)
             transport.write(Frame(data if binary else data.encode(), binary=binary).websocket)
 
-    def _cut_off(self) -> None:
-        """The client reads too slowly: it gets the reason, if it still gets anything."""
-        if not self._ending:
-            self.server.receiver.fell_behind(self)
+
+class _WebSocket(web.WebSocketResponse):
+    """A WebSocket that aiohttp closes (a frame too large, no UTF-8) no faster than we do."""
+
+    def _close_transport(self) -> None:
+        if self._req is not None and self._req.transport is not None:
+            _part(self._req.transport)
+
+
+class _Parting(asyncio.Protocol):
+    """What is left of a connection: what was written last leaves, what comes is not read."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.over.done():
+            self.over.set_result(None)
 
 
 class Engine(engineio.AsyncServer):
@@ -267,7 +353,8 @@ class Engine(engineio.AsyncServer):
     async def stop(self) -> None:
         if self._heartbeat is not None:
             self._heartbeat.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=STOP_WITHIN_S)
 
     def spawn(self, work: Awaitable[Any]) -> None:
         task = asyncio.ensure_future(work)
@@ -278,7 +365,7 @@ class Engine(engineio.AsyncServer):
         """End one session without waiting for the client to fetch what is queued."""
         socket = self.sockets.get(sid or "")
         if socket is not None:
-            await socket.close(wait=False)
+            socket.end()
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -288,11 +375,15 @@ class Engine(engineio.AsyncServer):
         await socket.send(self._open_packet(socket.sid, transport))
         if transport == "websocket":
             try:
-                return await socket.handle_get_request(environ)
+                return await socket._upgrade_websocket(environ)  # also checks the headers
             finally:
                 self.sockets.pop(socket.sid, None)
         socket.connected = True
         return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+
+    def _get_socket(self, sid: str) -> Socket:
+        """Raises KeyError. One that is closed answers requests itself, until it is over."""
+        return self.sockets[sid]
 
     def _open_packet(self, sid: str, transport: str) -> packet.Packet:
         return packet.Packet(
@@ -312,7 +403,7 @@ class Engine(engineio.AsyncServer):
             await asyncio.sleep(BEAT_S)
             now = loop.time()
             for socket in list(self.sockets.values()):
-                if socket.closed:
+                if socket.is_over(now):
                     self.sockets.pop(socket.sid, None)
                 else:
                     socket.beat(now)
@@ -347,11 +438,60 @@ class Server(socketio.AsyncServer):
 
 async def _received(response: web.WebSocketResponse) -> str | bytes | None:
     """The next text or binary message; None at the end."""
-    message = await response.receive()
+    try:
+        message = await response.receive()
+    except ConnectionError:  # the client went while its ping was answered
+        return None
     if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
         data: str | bytes = message.data
         return data
     return None
+
+
+def _is_open(transport: asyncio.Transport) -> bool:
+    return not (transport.is_closing() or isinstance(transport.get_protocol(), _Parting))
+
+
+def _part(transport: asyncio.Transport) -> asyncio.Future[None]:
+    """Close once the client has read what was written; done when it is closed.
+
+    Closing at once, with input unread, would have the kernel throw away what was written.
+    """
+    protocol, parting = transport.get_protocol(), _Parting()
+    if not _is_open(transport) or not isinstance(protocol, BaseProtocol):
+        parting.connection_lost(None)
+        return parting.over
+    protocol.transport = None  # or it closes the transport
+    protocol.connection_lost(ConnectionResetError("the server closes"))
+    transport.set_protocol(parting)
+    transport.resume_reading()
+    if transport.can_write_eof():
+        transport.write_eof()
+    else:
+        transport.close()
+    asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, transport.abort)
+    return parting.over
+
+
+async def _body(environ: dict[str, Any]) -> bytes:
+    """The body of a POST. Raises BadPayload for its size, LostPayload when it does not come."""
+    length = environ.get("CONTENT_LENGTH", "")
+    if not length.isdecimal() or not 0 < int(length) <= MAX_FRAME:
+        raise BadPayload
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            body: bytes = await environ["wsgi.input"].readexactly(int(length))
+    except (asyncio.IncompleteReadError, OSError, web.RequestPayloadError) as error:
+        raise LostPayload from error
+    return body
+
+
+def _packets(body: bytes) -> list[str | bytes]:
+    """A polling payload as its packets. Raises BadPayload."""
+    try:
+        return [_unpacked(encoded) for encoded in body.decode().split(_SEPARATOR)]
+    except UnicodeDecodeError as error:
+        raise BadPayload from error
 
 
 def _unpacked(encoded: str) -> str | bytes:

@@ -34,6 +34,8 @@ REORDERING_S: Final = 0.05
 """How long a fact may be overtaken by its successor before the gap is filled by reading."""
 SETTLED_S: Final = 0.25
 """After this time a driver's newest point, noted by whichever instance, can be read by all."""
+CLOSING_S: Final = 5.0
+"""How long a message may be under way that was sent just before its conversation was closed."""
 RECENT_MS: Final = 2_000
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 _ROUNDS: Final = 5
@@ -132,7 +134,11 @@ class FollowingService:
                 self._tasks.start(self._follow_chat(connection, rooms.chat(conversation_id)))
 
     def dissolve(self, feed: Feed) -> None:
-        """A conversation was closed: nobody needs to listen to it."""
+        """A conversation was closed: nobody needs to listen to it, once its last messages came."""
+        self._tasks.start(self._dissolve(feed))
+
+    async def _dissolve(self, feed: Feed) -> None:
+        await asyncio.sleep(CLOSING_S)
         for member in list(feed.members.values()):
             self._leave(member)
 

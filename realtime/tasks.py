@@ -3,8 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
+CANCELLATIONS: Final = 5
+"""How often work is cancelled: libraries swallow one now and then."""
+CANCEL_WITHIN_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -22,10 +25,13 @@ class Tasks:
         """Give what runs some seconds to finish, then cancel it and wait for its end."""
         if finish_s and self._running:
             await asyncio.wait(list(self._running), timeout=finish_s)
-        running = list(self._running)
-        for task in running:
-            task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        for _ in range(CANCELLATIONS):
+            for task in self._running:
+                task.cancel()
+            if not self._running:
+                return
+            await asyncio.wait(list(self._running), timeout=CANCEL_WITHIN_S)
+        _log.error("background work does not end", extra={"tasks": len(self._running)})
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

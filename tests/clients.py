@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 import socketio
 
 WAIT_S: Final = 15
+_SHOWN: Final = 10
 _JS: Final = Path(__file__).parent / "js" / "clients.mjs"
 
 Event = tuple[str, Any]
@@ -61,7 +62,8 @@ class Client(ABC):
             try:
                 await asyncio.wait_for(self._news.wait_for(lambda: bool(found())), WAIT_S)
             except TimeoutError:
-                raise AssertionError(f"no matching {name} among {self.events}") from None
+                newest = self.events[-_SHOWN:]
+                raise AssertionError(f"no matching {name}; heard last: {newest}") from None
         return found()[0]
 
     async def ok(self, event: str, *args: Any) -> Any:

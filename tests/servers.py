@@ -53,7 +53,11 @@ class Server:
     async def _end(self, number: signal.Signals) -> int:
         if self.process.returncode is None:
             self.process.send_signal(number)
-        status = await asyncio.wait_for(self.process.wait(), _START_WITHIN_S)
+        try:
+            status = await asyncio.wait_for(self.process.wait(), _START_WITHIN_S)
+        except TimeoutError:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise AssertionError("the server did not end:\n" + "\n".join(self.output)) from None
         await self._reading
         return status
 

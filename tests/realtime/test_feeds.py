@@ -663,6 +663,40 @@ class TestLocations:
         ride.watch(newer, ts=8)
         assert (older.located, same.located, newer.located) == ([7, 8], [8], [])
 
+    async def test_what_was_read_of_the_driver_reaches_who_looks_and_does_not_have_it(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        ride.locate(3)
+        for ts in (5, 5, 4):
+            read = ride.sighting(ts)
+            assert read is not None
+            ride.feed.take_sighting(read)
+        assert rita.located == [3, 5]
+        ride.locate(4)
+        ride.locate(6)
+        assert rita.located == [3, 5, 6]
+
+    async def test_what_was_read_of_another_driver_reaches_nobody(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        read = ride.sighting(5)
+        assert read is not None
+        ride.move("requested")
+        ride.feed.take_sighting(read)
+        ride.move("accepted", "eve")
+        ride.feed.take_sighting(read)
+        assert rita.located == []
+
+    async def test_what_was_read_is_a_sign_of_life(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        read = Sighting("dan", Point(1.0, 2.0, NOW + 8_000, 1), "phone", NOW + 8_000)
+        ride.feed.take_sighting(read)
+        ride.check(17_999)
+        assert rita.hearing == []
+        ride.check(18_000)
+        assert rita.hearing == ["stale"]
+
     async def test_who_is_behind_gets_the_newest_once_it_can(self) -> None:
         ride, rita, ann = Ride(served()), Client(RITA), Client(ANN)
         ride.watch(rita, ann)

@@ -131,12 +131,10 @@ class TestParsing:
     ) -> None:
         assert refused(parser, payload, Draft).details["path"] == path
 
-    @pytest.mark.parametrize("metadata", [{"$a": 1}, {"a": 2**64}, {"a": "x" * 5_000}])
+    @pytest.mark.parametrize("metadata", [{"$a": 1}, {"a": 2**63}, {"a": "x" * 5_000}])
     def test_what_is_wrong_with_metadata_is_found_there(
         self, parser: Parser, metadata: object
     ) -> None:
-        if parser is MSGPACK and metadata == {"a": 2**64}:
-            pytest.xfail("MessagePack has no such number")
         error = refused(parser, {**TRIP, "metadata": metadata}, TripCreate)
         assert error.details["path"] == "metadata"
 
