@@ -6,12 +6,14 @@ members hear them in order; passing facts go straight on.
 
 from typing import Final
 
+import msgspec
+
 from models import rooms
 from models.facts import Hearing, TripDriver, TripLocation, TripStatus, WatchedStatus
 from models.fields import Id, Millis
 from models.identity import Role
 from models.messages import Message
-from models.points import Sighting
+from models.points import Point, Sighting
 from models.presence import PresenceLimits
 from models.rooms import Room
 from models.trips import (
@@ -271,6 +273,14 @@ class TripFeed(Feed):
             location = TripLocation.of(self.trip_id, point)
             self.signal.last_seen = max(self.signal.last_seen or 0, sighting.seen_at)
             self._show(point.ts, Encoded(location.event, location))
+
+    def newest_sighting(self) -> Sighting | None:
+        """The newest that was heard here of the trip's driver."""
+        signal, driver_id = self.signal, self.driver_id
+        if driver_id is None or signal.location is None or signal.last_seen is None:
+            return None
+        point = msgspec.json.decode(signal.location.json, type=Point)
+        return Sighting(driver_id, point, "", signal.last_seen)
 
     def show_newest(self) -> None:
         """The newest location, once more for those that were behind when it came."""

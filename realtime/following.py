@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from msgspec.structs import replace
+
 from handlers.answers import SessionReady, Snapshot
 from handlers.locations import Reporter
 from handlers.ports import Clock, Drivers
@@ -18,7 +20,7 @@ from handlers.threads import chat_after
 from models import rooms, stores
 from models.commands import MAX_PAGE, TripSubscribe
 from models.errors import Unauthorized, Unavailable
-from models.facts import Follow, Hearing, TripStatus
+from models.facts import Follow, Hearing, TripDriver, TripStatus
 from models.fields import Id
 from models.identity import Role
 from models.presence import PresenceLimits
@@ -110,6 +112,7 @@ class FollowingService:
         except BaseException:
             self._abandon(member)
             raise
+        view = self._brought_up_to_date(view, _trip_feed(member))
         return view.snapshot, lambda: self._watch(member, view)
 
     def unsubscribe(self, connection: Connection, trip_id: Id) -> None:
@@ -229,6 +232,20 @@ class FollowingService:
         hearing = snapshot.driver.connection if snapshot.driver else Hearing.OFFLINE
         feed.watch(member, view.sighting, hearing)
         self._tasks.start(self._look_again(feed))
+
+    def _brought_up_to_date(self, view: View, feed: TripFeed) -> View:
+        """The view with what was heard here of the driver, where Redis does not have it yet."""
+        heard = feed.newest_sighting()
+        known = view.sighting.point.ts if view.sighting else -1
+        if heard is None or view.snapshot.driver is None or heard.point.ts <= known:
+            return view
+        hearing = self._presence.hearing(heard.seen_at, self._clock())
+        snapshot = replace(
+            view.snapshot,
+            location=heard.point,
+            driver=TripDriver(feed.trip_id, hearing, heard.seen_at),
+        )
+        return replace(view, snapshot=snapshot, sighting=heard)
 
     async def _look_again(self, feed: TripFeed) -> None:
         """Find the point that was published before the subscription, but not yet to be read."""
