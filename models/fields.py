@@ -8,6 +8,7 @@ from msgspec import Meta
 
 _INVISIBLE = (
     r"\s\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202e"
+    r"\u034f\u115f\u1160\u3164\uffa0\U000e0000-\U000e0fff"
     r"\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
 )
 

@@ -36,7 +36,9 @@ class RedisDrivers:
         self._away = False
 
     def saw(self, sighting: Sighting) -> None:
-        self._unsaved[sighting.driver_id] = sighting
+        unsaved = self._unsaved.get(sighting.driver_id)
+        if unsaved is None or sighting.point.ts >= unsaved.point.ts:
+            self._unsaved[sighting.driver_id] = sighting
 
     async def newest(self, driver_id: Id) -> Sighting | None:
         unsaved = self._unsaved.get(driver_id)

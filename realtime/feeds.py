@@ -245,13 +245,13 @@ class TripFeed(Feed):
         if not self.watchers:
             self.signal = Signal(self.signal.since)  # nobody kept it up to date
         if seen is not None:
-            self.take_sighting(seen)
+            self.take_sighting(seen, hearing)
         self.watchers[member.connection] = member
         signal = self.signal
         if signal.hearing is None:
             signal.hearing = hearing
         known = seen.point.ts if seen is not None else -1
-        if signal.location is not None and signal.ts > known and self._may_look(member):
+        if signal.location is not None and signal.ts > known and self.is_served:
             member.connection.send(signal.location, passing=True)
 
     def unwatch(self, member: Member) -> None:
@@ -266,12 +266,17 @@ class TripFeed(Feed):
             self._tell_hearing(Hearing.LIVE)
         self._show(ts, event)
 
-    def take_sighting(self, sighting: Sighting) -> None:
-        """What was read of the driver, for those who watch already and do not have it."""
+    def take_sighting(self, sighting: Sighting, hearing: Hearing) -> None:
+        """What was read of the driver, for those who watch already and do not have it.
+
+        `hearing` is how well such a driver is heard.
+        """
         point = sighting.point
         if self._is_news(sighting.driver_id, point.ts):
             location = TripLocation.of(self.trip_id, point)
             self.signal.last_seen = max(self.signal.last_seen or 0, sighting.seen_at)
+            if hearing is Hearing.LIVE and self.signal.hearing not in (None, Hearing.LIVE):
+                self._tell_hearing(hearing)
             self._show(point.ts, Encoded(location.event, location))
 
     def newest_sighting(self) -> Sighting | None:
@@ -343,20 +348,14 @@ class TripFeed(Feed):
         signal.location, signal.ts = event, ts
         behind = signal.behind
         for member in self.watchers.values():
-            if member.relation is Relation.OFFERED:
-                continue
             if not member.connection.send(event, passing=True):
                 behind.add(member)
             elif behind:
                 behind.discard(member)
-
-    def _may_look(self, member: Member) -> bool:
-        return self.is_served and member.relation is not Relation.OFFERED
 
     def _tell_hearing(self, hearing: Hearing) -> None:
         self.signal.hearing = hearing
         heard = TripDriver(self.trip_id, hearing, self.signal.last_seen)
         event = Encoded(TripDriver.event, heard)
         for member in self.watchers.values():
-            if self._may_look(member):
-                member.connection.send(event)
+            member.connection.send(event)

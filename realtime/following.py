@@ -252,8 +252,10 @@ class FollowingService:
         await asyncio.sleep(SETTLED_S)
         if feed.driver_id is not None and feed.watchers:
             sighting = await self._drivers.newest(feed.driver_id)
-            if sighting is not None and sighting.seen_at > self._clock() - RECENT_MS:
-                feed.take_sighting(sighting)
+            now = self._clock()
+            if sighting is not None and sighting.seen_at > now - RECENT_MS:
+                hearing = self._presence.hearing(sighting.seen_at, now)
+                feed.take_sighting(sighting, hearing)
 
     async def _follow_trip(self, connection: Connection, fact: Follow) -> None:
         room = rooms.trip(fact.trip_id)

@@ -135,7 +135,7 @@ class Gateway:
         arguments = parser.arguments(packet)
         try:
             name = parser.read(arguments[0], str)
-        except msgspec.ValidationError as error:
+        except (msgspec.ValidationError, Malformed) as error:
             raise Malformed("the event's name is no string", packet.ack_id) from error
         payload = arguments[1] if len(arguments) > 1 else None
         if name == DRIVER_LOCATION and connection.ready.done():
@@ -224,6 +224,6 @@ def _refuse_malformed(socket: Socket, error: Malformed) -> None:
     if connection is not None and error.ack_id is not None:
         connection.answer(error.ack_id, refusal(Invalid(str(error))))
     elif connection is not None:
-        connection.end(Invalid.code, retry=False)
+        connection.end(Invalid.code, retry=True)
     else:
         socket.end()

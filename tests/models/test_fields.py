@@ -63,7 +63,8 @@ class TestIds:
     def test_letters_of_every_script_are_taken(self) -> None:
         letters = [chr(c) for c in range(0x3_0000) if unicodedata.category(chr(c)) in ("Ll", "Lo")]
         assert len(letters) > 10_000
-        assert all(takes(Id, letter) for letter in letters)
+        fillers = set("\u115f\u1160\u3164\uffa0")  # letters by category, but nothing to see
+        assert {letter for letter in letters if not takes(Id, letter)} == fillers
 
 
 class TestNumbers:

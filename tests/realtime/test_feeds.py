@@ -670,11 +670,22 @@ class TestLocations:
         for ts in (5, 5, 4):
             read = ride.sighting(ts)
             assert read is not None
-            ride.feed.take_sighting(read)
+            ride.feed.take_sighting(read, Hearing.LIVE)
         assert rita.located == [3, 5]
         ride.locate(4)
         ride.locate(6)
         assert rita.located == [3, 5, 6]
+
+    async def test_what_was_heard_here_can_be_told_to_who_comes(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        ride.locate(5, now=8_000)
+        heard = Sighting("dan", Point(52.5, 13.4, NOW + 5, 1), "", NOW + 8_000)
+        assert ride.feed.newest_sighting() == heard
+        ride.move("requested")
+        assert ride.feed.newest_sighting() is None
+        ride.move("accepted", "eve")
+        assert ride.feed.newest_sighting() is None
 
     async def test_what_was_read_of_another_driver_reaches_nobody(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
@@ -682,16 +693,16 @@ class TestLocations:
         read = ride.sighting(5)
         assert read is not None
         ride.move("requested")
-        ride.feed.take_sighting(read)
+        ride.feed.take_sighting(read, Hearing.LIVE)
         ride.move("accepted", "eve")
-        ride.feed.take_sighting(read)
+        ride.feed.take_sighting(read, Hearing.LIVE)
         assert rita.located == []
 
     async def test_what_was_read_is_a_sign_of_life(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
         ride.watch(rita)
         read = Sighting("dan", Point(1.0, 2.0, NOW + 8_000, 1), "phone", NOW + 8_000)
-        ride.feed.take_sighting(read)
+        ride.feed.take_sighting(read, Hearing.LIVE)
         ride.check(17_999)
         assert rita.hearing == []
         ride.check(18_000)
@@ -794,10 +805,12 @@ class TestHearing:
     async def test_a_driver_that_was_never_heard_fades_from_its_acceptance_on(self) -> None:
         ride, rita = Ride(new_trip()), Client(RITA)
         ride.watch(rita)
-        ride.move("accepted", "dan")
-        ride.check(9_999)
+        ride.change(
+            moved(ride.trip, Status.ACCEPTED, ANN, Relation.STAFF, now=NOW + 5_000, driver_id="dan")
+        )
+        ride.check(14_999)
         assert rita.hearing == []
-        ride.check(10_000)
+        ride.check(15_000)
         assert rita.heard("trip:driver") == [
             {"trip_id": "t1", "connection": "stale", "last_seen": None}
         ]
@@ -838,6 +851,15 @@ class TestHearing:
         ride.feed.watch(member, Sighting("dan", point, "phone", NOW + later), Hearing.LIVE)
         ride.check(later + 1_000)
         assert rita.hearing == []
+
+    async def test_who_looks_again_is_told_again_that_the_driver_fades(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        ride.check(10_000)
+        ride.feed.unwatch(ride.feed.members[rita.connection])
+        ride.watch(rita, ts=20_000, hearing=Hearing.LIVE)
+        ride.check(30_000)
+        assert rita.hearing == ["stale", "stale"]
 
 
 class TestConversations:

@@ -281,6 +281,20 @@ def test_a_packed_value_that_cannot_be_costs_its_point_and_no_other(value: bytes
     assert len(list(payloads.points(MSGPACK, Raw(b"\x92" + good + bad)))) == 2
 
 
+def test_a_packed_field_that_cannot_be_read_rejects_its_point() -> None:
+    point = b"\x85" + msgspec.msgpack.encode(GOOD)[1:] + b"\xa5speed\xa2\xff\xfe"
+    for payload in (point, b"\x91" + point):
+        assert list(payloads.points(MSGPACK, Raw(payload))) == [Rejected(7, "invalid")]
+
+
+def test_a_packed_name_that_cannot_be_read_rejects_its_point() -> None:
+    good = msgspec.msgpack.encode(GOOD)
+    bad = b"\x82\xa8latitude\x01\xa2\xff\xfe\x01"
+    read = list(payloads.points(MSGPACK, Raw(b"\x92" + bad + good)))
+    assert read[0] == Rejected(None, "invalid")
+    assert isinstance(read[1], Point)
+
+
 def test_a_key_that_is_no_string_makes_no_point() -> None:
     point: dict[Any, Any] = {**GOOD, 5: 6, "lat": "x"}
     assert points(MSGPACK, point) == [Rejected(7, "invalid")]

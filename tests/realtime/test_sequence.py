@@ -94,6 +94,13 @@ def test_an_older_reading_changes_nothing() -> None:
     assert (sequence.newest, sequence.has_gap) == (4, False)
 
 
+def test_what_a_reading_contained_takes_no_room() -> None:
+    waiting: Sequence[str] = Sequence()
+    take(waiting, *range(1, MAX_EARLY + 1))
+    assert waiting.start(MAX_EARLY) == []
+    assert take(waiting, MAX_EARLY + 2, MAX_EARLY + 1) == [MAX_EARLY + 1, MAX_EARLY + 2]
+
+
 def test_what_is_known_is_dropped() -> None:
     sequence = started(3)
     assert take(sequence, 1, 2, 3) == []
