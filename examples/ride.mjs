@@ -34,7 +34,8 @@ rider.once("session:ready", async () => {
   // Choosing the driver is your backend's part.
   await backend.emitWithAck("trip:offer", { trip_id: trip.id, driver_id: "dan" });
 });
-rider.on("trip:status", ({ trip_id, status, offer }) => {
+rider.on("trip:status", ({ trip_id, version, status, offer }) => {
+  if (version === 1) return; // its own request
   console.log("rider sees:", offer ? `offered to ${offer.driver_id}` : status);
   const message = { client_id: randomUUID(), text: "I am the one in the red coat" };
   if (status === "accepted") rider.emit("chat:send", { conversation_id: trip_id, ...message });

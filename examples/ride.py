@@ -56,6 +56,8 @@ async def request(_session):
 @rider.on("trip:status")
 async def follow(event):
     offer, status = event["offer"], event["status"]
+    if event["version"] == 1:
+        return  # its own request
     print("rider sees:", f"offered to {offer['driver_id']}" if offer else status)
     if status == "accepted":
         message = {"client_id": str(uuid.uuid4()), "text": "I am the one in the red coat"}

@@ -1,5 +1,6 @@
 """Sessions: what a new connection follows unasked, and a token that takes another's place."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
@@ -8,6 +9,7 @@ from msgspec import UNSET, Struct
 from handlers.answers import OpenConversation, SessionReady
 from handlers.ports import Clock, Drivers
 from models import stores
+from models.commands import DriverAvailability
 from models.errors import Forbidden
 from models.fields import Id
 from models.identity import Identity, Role
@@ -60,7 +62,7 @@ class SessionHandler:
         newest = await self._stores.messages.newest_seqs(talks) if talks else {}
         read = await self._stores.receipts.of_user(caller.user_id, talks) if talks else {}
         driver = caller.user_id if caller.role is Role.DRIVER else None
-        status = await self._drivers.status(driver) if driver else None
+        status, sighting = await self._driver(driver) if driver else (None, None)
         ready = SessionReady(
             user_id=caller.user_id,
             role=caller.role,
@@ -76,8 +78,12 @@ class SessionHandler:
             conversations=_open(talks, newest, read),
             status=status or UNSET,
         )
-        sighting = await self._drivers.newest(driver) if driver else None
         return Opening(ready, following, newest, sighting)
+
+    async def _driver(self, driver_id: Id) -> tuple[DriverAvailability | None, Sighting | None]:
+        return await asyncio.gather(
+            self._drivers.status(driver_id), self._drivers.newest(driver_id)
+        )
 
     def _is_current(self, caller: Identity, trip: Trip) -> bool:
         """Whether a followed trip is unfinished, or offered to the caller still."""

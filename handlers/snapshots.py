@@ -14,13 +14,11 @@ from models.errors import NotFound
 from models.facts import TripDriver
 from models.identity import Identity
 from models.points import Sighting
-from models.presence import PresenceLimits
+from models.presence import APPROACH_MS, PresenceLimits
 from models.stores import TripRecord
 from models.trips import PARTIES, Relation, Trip, served_since, watched
 
 NEWEST: Final = 50
-APPROACH_MS: Final = 60_000
-"""How much older than its acceptance a driver's position may be to be shown on the trip."""
 
 
 class View(Struct, frozen=True):
@@ -45,12 +43,14 @@ class Snapshots:
 
     async def of(self, caller: Identity, command: TripSubscribe) -> View:
         """Raises NotFound for whom the trip is nothing to."""
+        # First the messages' end, then who may read them: nobody gets what came after it left.
+        last_seq = await self._messages.newest_seq(command.trip_id)
         record = await self._trips.get(command.trip_id)
         if record is None:
             raise NotFound("trip")
         relation = access.relation_to(record.trip, caller, command.event)
         sighting = await self._sighting(record.trip, relation)
-        snapshot = await self._snapshot(command, record, relation, sighting)
+        snapshot = await self._snapshot(command, record, relation, sighting, last_seq)
         return View(snapshot, record, relation, sighting)
 
     async def _snapshot(
@@ -59,10 +59,11 @@ class Snapshots:
         record: TripRecord,
         relation: Relation,
         sighting: Sighting | None,
+        newest_seq: int,
     ) -> Snapshot:
         trip = record.trip
         talks = relation in PARTIES or relation is Relation.STAFF
-        last_seq = await self._messages.newest_seq(trip.id) if talks else 0
+        last_seq = newest_seq if talks else 0
         after, up_to = _window(command.after_seq, chat_after(record, relation), last_seq)
         backward = command.after_seq is None
         return Snapshot(

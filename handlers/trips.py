@@ -11,7 +11,16 @@ from handlers.answers import Answer, TripIs
 from handlers.ports import Clock, Publish
 from models import rooms, stores, trips
 from models.commands import TripCreate, TripDecline, TripEdit, TripOffer, TripUpdate
-from models.errors import Closed, Conflict, Forbidden, Invalid, NotFound, RateLimited, Unavailable
+from models.errors import (
+    Closed,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RateLimited,
+    RidewireError,
+    Unavailable,
+)
 from models.facts import Follow, TripStatus
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
@@ -58,6 +67,8 @@ class TripHandler:
         stored = await self._trips.create(record)
         if stored.trip.id == trip.id:
             self._tell(None, stored.trip)
+        else:
+            self._tell_again(stored.trip)
         return TripIs(trip=stored.trip)
 
     async def offer(self, caller: Identity, command: TripOffer) -> TripIs:
@@ -139,8 +150,14 @@ class TripHandler:
             return trips.without_offer(trip, None, now)
 
         expired = await self._trips.with_expired_offer(self._clock(), EXPIRED_AT_ONCE)
+        failure: RidewireError | None = None
         for trip_id in expired:
-            await self._change(trip_id, rule)
+            try:
+                await self._change(trip_id, rule)
+            except RidewireError as error:  # one trip must not keep the others waiting
+                failure = error
+        if failure is not None:
+            raise failure
         return len(expired)
 
     async def _change(self, trip_id: Id, rule: Rule) -> Trip:
@@ -151,12 +168,26 @@ class TripHandler:
                 raise NotFound("trip")
             after = await rule(record.trip)
             if after is record.trip:
+                self._tell_again(after)
                 return after
-            changed = await self._record_of(record, after)
-            if await self._trips.replace(changed, record.trip.version):
+            if await self._replace(record, after):
                 self._tell(record.trip, after)
                 return after
         raise Unavailable("the trip changes too fast")
+
+    async def _replace(self, record: TripRecord, after: Trip) -> bool:
+        """Store the trip in place of the record's; False if another change was faster.
+
+        A write whose answer was lost is looked for before it counts as unknown.
+        """
+        changed = await self._record_of(record, after)
+        try:
+            return await self._trips.replace(changed, record.trip.version)
+        except Unavailable:
+            stored = await self._trips.get(after.id)
+            if stored is None or stored.trip.events[-1] != after.events[-1]:
+                raise
+            return True
 
     async def _record_of(self, record: TripRecord, after: Trip) -> TripRecord:
         chat_from, chat_until = record.chat_from, record.chat_until
@@ -175,6 +206,15 @@ class TripHandler:
         for key in trips.followers(after) - following:
             user_id = key.partition(":")[2]
             self._publish(rooms.user(user_id), Follow(key, after.id, known + 1))
+
+    def _tell_again(self, trip: Trip) -> None:
+        """Tell the newest change once more: whoever made it may have died before it was told.
+
+        Nobody hears twice what it knows.
+        """
+        self._publish(rooms.trip(trip.id), TripStatus.of(trip.id, trip.events[-1]))
+        for key in trips.followers(trip):
+            self._publish(rooms.user(key.partition(":")[2]), Follow(key, trip.id, trip.version))
 
     async def _check_pin(self, trip: Trip, pin: str | None) -> None:
         if trip.pin is None:

@@ -1,9 +1,14 @@
 """Whether a driver is heard: an honest "connection is poor" instead of a frozen car."""
 
+from typing import Final
+
 from msgspec import Struct
 
 from models.facts import Hearing
 from models.fields import Millis
+
+APPROACH_MS: Final = 60_000
+"""How much older than its acceptance a driver's position may be to be shown on the trip."""
 
 
 class PresenceLimits(Struct, frozen=True):

@@ -17,6 +17,7 @@ from models.mongo import SchemaError
 from realtime import banner, logs, serving, settings, workers
 from realtime.app import now
 from realtime.embedded import EmbeddedError, EmbeddedStores
+from realtime.redis_address import RedisAddress
 from realtime.serving import CannotServe, Site
 from realtime.settings import Settings, SettingsError
 from realtime.simulation import command as simulation
@@ -70,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(_options: argparse.Namespace, chosen: Settings) -> None:
     logs.configure(chosen.log_level, chosen.log_format)
+    _check_addresses(chosen)
     with ExitStack() as stack:
         listening = _listen(chosen)
         stack.callback(listening.close)
@@ -98,6 +100,7 @@ def _token(options: argparse.Namespace, chosen: Settings) -> None:
 
 def _migrate(_options: argparse.Namespace, chosen: Settings) -> None:
     logs.configure(chosen.log_level, chosen.log_format)
+    _check_addresses(chosen)
     with ExitStack() as stack:
         url = chosen.mongodb_url or _embedded(chosen, stack, redis=False, mongodb=True).mongodb_url
         asyncio.run(_migrated(str(url)))
@@ -114,6 +117,18 @@ async def _migrated(url: str) -> None:
         raise Failure(str(error)) from error
     finally:
         await stores.close()
+
+
+def _check_addresses(chosen: Settings) -> None:
+    """Read the stores' addresses as those will who use them, before anything is started."""
+    try:
+        if chosen.redis_url is not None:
+            RedisAddress.parse(chosen.redis_url)
+        if chosen.mongodb_url is not None:
+            mongo.connect(chosen.mongodb_url)
+    except ValueError as error:
+        name = "" if "REDIS_URL" in str(error) else "MONGODB_URL: "
+        raise Failure(f"{name}{error}") from error
 
 
 def _listen(chosen: Settings) -> socket.socket:

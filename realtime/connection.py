@@ -45,6 +45,7 @@ class Connection:
         "driving",
         "ended",
         "expiry",
+        "finish_by",
         "id",
         "identity",
         "members",
@@ -78,6 +79,8 @@ class Connection:
         self.announced = False
         """Whether other instances know of this connection's device."""
         self.ended = False
+        self.finish_by: float | None = None
+        """Until when (loop time) the commands of a client that has left are still run."""
         self._own: OrderedDict[tuple[Id, Id], None] = OrderedDict()
 
     def send(self, event: Encoded, *, passing: bool = False) -> bool:
@@ -95,6 +98,11 @@ class Connection:
         self.pending.append(request)
         self.pending_bytes += request.size
 
+    def may_go_on(self, loop_time: float) -> bool:
+        """Whether a waiting command is still to be run: there is one, and it is not too late."""
+        in_time = self.finish_by is None or loop_time < self.finish_by
+        return bool(self.pending) and in_time
+
     def next_request(self) -> Request:
         request = self.pending.popleft()
         self.pending_bytes -= request.size
@@ -105,6 +113,7 @@ class Connection:
         if self.ended:
             return
         self.ended = True
+        self.pending.clear()
         wait = UNSET if retry_in_ms is None else retry_in_ms
         reason = self.parser.event(Encoded(SessionEnded.event, SessionEnded(code, retry, wait)))
         self.socket.end(*((reason,) if retry else (reason, self.parser.disconnected())))

@@ -18,6 +18,9 @@ _log = logging.getLogger(__name__)
 
 MAX_AT_ONCE: Final = 50
 """Reads under way; its pool of connections refuses more than 100 instead of letting them wait."""
+READ_WITHIN_S: Final = 1.0
+PAUSE_S: Final = 1.0
+"""For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
 """How long a newest point may wait for others to be written with."""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
@@ -33,6 +36,7 @@ class RedisDrivers:
         self._redis = redis
         self._unsaved: dict[Id, Sighting] = {}
         self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._asked_again_at = 0.0
         self._away = False
 
     def saw(self, sighting: Sighting) -> None:
@@ -49,7 +53,7 @@ class RedisDrivers:
 
     async def set_status(self, driver_id: Id, status: DriverAvailability) -> None:
         try:
-            async with self._turns:
+            async with asyncio.timeout(READ_WITHIN_S), self._turns:
                 await self._redis.set(keys.driver_status(driver_id), status, ex=keys.STATUS_TTL_S)
         except _UNREACHABLE as error:
             raise Unavailable("the status could not be noted") from error
@@ -82,9 +86,13 @@ class RedisDrivers:
             self._away = True
 
     async def _get(self, key: str) -> bytes | None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._asked_again_at:
+            return None
         try:
-            async with self._turns:
+            async with asyncio.timeout(READ_WITHIN_S), self._turns:
                 stored = await self._redis.get(key)
         except _UNREACHABLE:
+            self._asked_again_at = loop.time() + PAUSE_S
             return None
         return stored.encode() if isinstance(stored, str) else stored

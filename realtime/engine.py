@@ -9,7 +9,6 @@ internals of pinned versions; `tests/realtime/test_engine_contract.py` fails whe
 import asyncio
 import base64
 import binascii
-import logging
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -26,8 +25,6 @@ from realtime.wire import Frame, Parser
 
 if TYPE_CHECKING:
     from realtime.connection import Connection
-
-_log = logging.getLogger(__name__)
 
 MAX_FRAME: Final = 256 * 1024
 """Bytes of the largest frame taken."""
@@ -268,7 +265,7 @@ class Socket(AsyncSocket):
         if self.connection is None:
             self.end()
         else:
-            self.connection.end(Invalid.code, retry=False)
+            self.connection.end(Invalid.code, retry=True)
 
     async def _closed_by_client(self) -> None:
         if self._transport is None:

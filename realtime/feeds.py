@@ -14,7 +14,7 @@ from models.fields import Id, Millis
 from models.identity import Role
 from models.messages import Message
 from models.points import Point, Sighting
-from models.presence import PresenceLimits
+from models.presence import APPROACH_MS, PresenceLimits
 from models.rooms import Room
 from models.trips import (
     PARTIES,
@@ -26,6 +26,7 @@ from models.trips import (
     Trip,
     driver_relation,
     events_after,
+    served_since,
 )
 from realtime.connection import Connection
 from realtime.sequence import Sequence
@@ -34,6 +35,8 @@ from realtime.wire import Encoded
 VERSIONS: Final = 0
 SEQS: Final = 1
 _PASSING: Final = 2
+MAX_HELD: Final = 2_000
+"""Events that wait while a client is brought up to date, before it had better start anew."""
 _TALKING = PARTIES | {Relation.STAFF}
 
 
@@ -86,9 +89,14 @@ class Member:
     def hear(self, stream: int, number: int, event: Encoded) -> None:
         """An event in its turn."""
         if self._holds:
-            self._held.append((stream, number, event))
+            self._wait((stream, number, event))
         else:
             self.tell(stream, number, event)
+
+    def _wait(self, event: tuple[int, int, Encoded]) -> None:
+        self._held.append(event)
+        if len(self._held) > MAX_HELD:
+            self.connection.end("busy", retry=True)
 
     def tell(self, stream: int, number: int, event: Encoded) -> None:
         """An event at once, unless it is not for this member or the client knows it."""
@@ -203,6 +211,7 @@ class TripFeed(Feed):
         newly_driving = []
         if newest is None:
             self._set(trip.events[-1])
+            self.signal = Signal(served_since(trip))
             for _, fact in self.versions.start(trip.version):
                 newly_driving += self._apply(fact)
         else:
@@ -341,7 +350,13 @@ class TripFeed(Feed):
             member.connection.driving.pop(self.trip_id, None)
 
     def _is_news(self, driver_id: str, ts: Millis) -> bool:
-        return driver_id == self.driver_id and ts > self.signal.ts and self.status in SERVED
+        signal = self.signal
+        return (
+            driver_id == self.driver_id
+            and ts > signal.ts
+            and ts >= signal.since - APPROACH_MS
+            and self.status in SERVED
+        )
 
     def _show(self, ts: Millis, event: Encoded) -> None:
         signal = self.signal

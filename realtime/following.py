@@ -6,6 +6,7 @@ meanwhile is delivered, unless the reading contained it. So nothing is lost and 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -239,6 +240,8 @@ class FollowingService:
         known = view.sighting.point.ts if view.sighting else -1
         if heard is None or view.snapshot.driver is None or heard.point.ts <= known:
             return view
+        if heard.driver_id != view.record.trip.driver_id:
+            return view
         hearing = self._presence.hearing(heard.seen_at, self._clock())
         snapshot = replace(
             view.snapshot,
@@ -298,6 +301,7 @@ class FollowingService:
         feed = _trip_feed(member)
 
         async def bring() -> None:
+            await member.connection.ready
             record = await self._trips.get(feed.trip_id)
             if record is not None and record.trip.driver_id == member.connection.identity.user_id:
                 await self._bring_messages(member, record.chat_from)
@@ -327,6 +331,9 @@ class FollowingService:
             except Unavailable:
                 await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
+            except Exception:
+                member.connection.end("busy", retry=True)  # better anew than never up to date
+                raise
             else:
                 return
 
@@ -336,9 +343,9 @@ class FollowingService:
         await asyncio.sleep(REORDERING_S)
         try:
             while feed.has_gap and feed.members:
-                try:
+                with suppress(Unavailable):
                     await self._read_missing(feed)
-                except Unavailable:
+                if feed.has_gap:
                     await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
                     attempt += 1
         finally:
@@ -381,6 +388,8 @@ class FollowingService:
             self._forget_unwatched(member.feed)
 
     def _leave(self, member: Member) -> None:
+        if member.left:
+            return
         feed = member.feed
         feed.remove(member)
         member.connection.members.pop(feed.room, None)
@@ -391,8 +400,8 @@ class FollowingService:
             self._channels.unsubscribe(keys.channel(feed.room))
 
     def _forget_unwatched(self, feed: TripFeed) -> None:
-        if not feed.watchers:
-            live = rooms.live(feed.trip_id)
+        live = rooms.live(feed.trip_id)
+        if not feed.watchers and self.watched.get(live, feed) is feed:
             self.watched.pop(live, None)
             self._channels.unsubscribe(keys.channel(live))
 

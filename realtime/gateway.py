@@ -1,5 +1,6 @@
 """The door: Socket.IO packets in, typed commands to the handlers, acknowledgements out."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from secrets import randbelow
@@ -121,6 +122,8 @@ class Gateway:
         try:
             await self._sessions.open(connection)
         except Exception as error:  # noqa: BLE001 - logged, and the client is told
+            if connection.ended:
+                return
             expected = isinstance(error, Unavailable)
             _log.warning("a session could not be opened", exc_info=None if expected else error)
             connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(DRAIN_SPREAD_MS))
@@ -164,8 +167,9 @@ class Gateway:
         connection.answer(ack_id, answer)
 
     async def _work(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            while connection.pending:
+            while connection.may_go_on(loop.time()):
                 await self._serve(connection, connection.next_request())
         finally:
             connection.working = None

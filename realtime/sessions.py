@@ -30,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 EXPIRING_MS: Final = 60_000
 """How long before its token's end a connection is told."""
+FINISH_S: Final = 2.0
+"""How long the commands go on that a client sent just before it left."""
 _BEARER: Final = "bearer "
 _LONGEST_TIMER_MS: Final = 86_400_000
 
@@ -95,6 +97,8 @@ class Sessions:
 
     def refresh(self, connection: Connection, command: SessionRefresh) -> SessionRefreshed:
         """Go on with a new token. A viewer keeps only the trips that it names."""
+        if connection.ended:
+            raise Unauthorized("the session has ended")
         identity = refreshed(connection.identity, self._tokens.verify(command.token))
         connection.identity = identity
         if identity.role is Role.VIEWER:
@@ -111,6 +115,7 @@ class Sessions:
             return
         del self._open[connection]
         connection.ended = True
+        connection.finish_by = asyncio.get_running_loop().time() + FINISH_S
         if connection.expiry is not None:
             connection.expiry.cancel()
         if not connection.ready.done():

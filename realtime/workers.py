@@ -17,6 +17,8 @@ from realtime.serving import CannotServe, Site
 _log = logging.getLogger(__name__)
 _spawn = multiprocessing.get_context("spawn")
 
+STOP_WITHIN_S: Final = 25.0
+"""For a worker to end in peace."""
 PAUSE_S: Final = 1.0
 """Between a worker's death and its successor."""
 
@@ -34,7 +36,7 @@ class _Workers:
     async def run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._stop, number)
         up = [loop.create_future() for _ in self._sites]
         keeping = [
             asyncio.create_task(self._keep(site, started))
@@ -48,6 +50,11 @@ class _Workers:
         finally:
             self._stopping.set()
             await asyncio.gather(*keeping, return_exceptions=True)
+
+    def _stop(self, number: signal.Signals) -> None:
+        """The first signal ends the workers in peace; the next one finds its default again."""
+        self._stopping.set()
+        asyncio.get_running_loop().remove_signal_handler(number)
 
     async def _keep(self, site: Site, started: asyncio.Future[None]) -> None:
         """Keep one worker running until all stop. The first start must succeed."""
@@ -75,6 +82,9 @@ class _Workers:
         await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             process.terminate()
+            await asyncio.wait((ended,), timeout=STOP_WITHIN_S)
+        if not ended.done():
+            process.kill()
             await ended
         stopping.cancel()
         loop.remove_reader(here.fileno())

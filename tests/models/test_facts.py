@@ -18,7 +18,7 @@ from models.facts import (
 )
 from models.identity import Identity, Role
 from models.points import Place, Point
-from models.trips import Changed, Offer, Trip, edited, offered, requested
+from models.trips import Changed, Event, Offer, Trip, edited, offered, requested
 
 NOW = 1_800_000_000_000
 RITA = Identity("rita", Role.RIDER, expires_at=NOW)
@@ -118,3 +118,8 @@ class TestNames:
 
     def test_control_stays_inside(self) -> None:
         assert all(kind.event.startswith("control:") for kind in get_args(Control))
+
+
+def test_facts_leave_out_nothing_of_what_they_tell() -> None:
+    assert set(TripStatus.__struct_fields__) == {"trip_id", *Event.__struct_fields__}
+    assert set(TripLocation.__struct_fields__) == {"trip_id", *Point.__struct_fields__}

@@ -1,0 +1,220 @@
+"""Clients that fall silent: an engine of our own, whose time is what the test says it is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+from aiohttp import web
+from msgspec import Struct
+
+from models.identity import Identity, Role
+from realtime import engine, wire
+from realtime.connection import Connection
+from realtime.engine import (
+    AUTHENTICATE_WITHIN_S,
+    FETCH_WITHIN_S,
+    PING_INTERVAL_S,
+    PING_TIMEOUT_S,
+    Server,
+    Socket,
+)
+from tests.clients import WAIT_S
+from tests.hostile.process import until
+from tests.hostile.raw import HANDSHAKE, Http, WebSocket, request
+
+POLLING = "/socket.io/?EIO=4&transport=polling"
+
+
+class Witness:
+    """A receiver that notes what becomes of the sockets."""
+
+    def __init__(self) -> None:
+        self.said: list[str | bytes] = []
+        self.ended: list[str] = []
+
+    def message(self, socket: Socket, data: str | bytes) -> None:
+        self.said.append(data)
+
+    def gone(self, socket: Socket, reason: str) -> None:
+        self.ended.append(socket.sid)
+
+    def fell_behind(self, socket: Socket) -> None:
+        """Nobody does here."""
+
+
+class Clockwork(Struct, frozen=True):
+    """An engine whose heart does not beat by itself."""
+
+    url: str
+    server: Server
+    witness: Witness
+
+    def socket(self, sid: str) -> Socket:
+        return self.server.eio.sockets[sid]
+
+    async def hears(self, message: str) -> None:
+        await until(lambda: message in self.witness.said)
+
+    def authenticated(self, sid: str) -> Socket:
+        socket = self.socket(sid)
+        identity = Identity("rita", Role.RIDER, 2**50)
+        socket.connection = Connection(socket, wire.JSON, identity, "", "")
+        return socket
+
+
+@pytest.fixture
+async def clockwork() -> AsyncIterator[Clockwork]:
+    witness = Witness()
+    server = Server(witness, origins=None, transports=["polling", "websocket"])
+    app = web.Application()
+    server.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield Clockwork(f"http://127.0.0.1:{runner.addresses[0][1]}", server, witness)
+    await server.eio.stop()
+    await runner.cleanup()
+
+
+def later(seconds: float) -> float:
+    return asyncio.get_running_loop().time() + seconds
+
+
+async def on_websocket(clockwork: Clockwork) -> tuple[WebSocket, str]:
+    client = await WebSocket.open(clockwork.url)
+    opened = str(await client.receive())
+    sid: str = msgspec.json.decode(opened[1:])["sid"]
+    return client, sid
+
+
+async def on_polling(clockwork: Clockwork) -> str:
+    opened = await request(clockwork.url, "GET", POLLING)
+    sid: str = msgspec.json.decode(opened.body[1:])["sid"]
+    return sid
+
+
+async def test_who_never_says_who_it_is_is_closed(clockwork: Clockwork) -> None:
+    client, sid = await on_websocket(clockwork)
+    clockwork.socket(sid).beat(later(AUTHENTICATE_WITHIN_S - 1))
+    clockwork.socket(sid).beat(later(AUTHENTICATE_WITHIN_S + 1))
+    assert await client.rest() == ([], 1008)
+    await until(lambda: clockwork.witness.ended == [sid])
+
+
+async def test_who_never_says_who_it_is_is_closed_on_polling(clockwork: Clockwork) -> None:
+    sid = await on_polling(clockwork)
+    poll = await waiting(clockwork, sid)
+    clockwork.socket(sid).beat(later(AUTHENTICATE_WITHIN_S + 1))
+    assert (await poll.response()).body == b"1"
+    assert (await request(clockwork.url, "GET", f"{POLLING}&sid={sid}")).status == 400
+    assert clockwork.witness.ended == [sid]
+
+
+async def test_who_does_not_answer_a_ping_is_closed(clockwork: Clockwork) -> None:
+    client, sid = await on_websocket(clockwork)
+    socket = clockwork.authenticated(sid)
+    socket.beat(later(PING_INTERVAL_S - 1))
+    pinged = later(PING_INTERVAL_S + 1)
+    socket.beat(pinged)
+    assert await client.receive() == "2"
+    socket.beat(pinged + PING_TIMEOUT_S - 1)
+    assert clockwork.witness.ended == []
+    socket.beat(pinged + PING_TIMEOUT_S + 1)
+    assert await client.rest() == ([], 1000)
+    await until(lambda: clockwork.witness.ended == [sid])
+
+
+async def test_who_answers_is_asked_again_and_stays(clockwork: Clockwork) -> None:
+    client, sid = await on_websocket(clockwork)
+    socket = clockwork.authenticated(sid)
+    for number in range(3):
+        socket.beat(later(PING_INTERVAL_S + 1))
+        assert await client.receive() == "2"
+        client.send("3", f"4answered {number}")
+        await clockwork.hears(f"answered {number}")
+    socket.beat(later(PING_INTERVAL_S + PING_TIMEOUT_S))
+    assert await client.receive() == "2"
+    assert clockwork.witness.ended == []
+    client.close()
+
+
+async def test_who_stops_polling_is_closed(clockwork: Clockwork) -> None:
+    sid = await on_polling(clockwork)
+    socket = clockwork.authenticated(sid)
+    pinged = later(PING_INTERVAL_S + 1)
+    socket.beat(pinged)
+    socket.beat(pinged + PING_TIMEOUT_S + 1)
+    await until(lambda: clockwork.witness.ended == [sid])
+    assert (await request(clockwork.url, "GET", f"{POLLING}&sid={sid}")).status == 400
+
+
+async def test_the_reason_waits_for_its_poll_but_not_for_ever(clockwork: Clockwork) -> None:
+    sid = await on_polling(clockwork)
+    socket = clockwork.authenticated(sid)
+    assert socket.connection is not None
+    socket.connection.end("revoked", retry=False)
+    await until(lambda: clockwork.witness.ended == [sid])
+    assert not socket.is_over(later(FETCH_WITHIN_S - 1))
+    assert socket.is_over(later(FETCH_WITHIN_S + 1))
+    fetched = await request(clockwork.url, "GET", f"{POLLING}&sid={sid}")
+    assert fetched.body.startswith(b'42["session:ended",{"code":"revoked"')
+    assert socket.is_over(later(0))
+
+
+async def test_an_upgrade_that_is_not_finished_is_given_up(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "UPGRADE_WITHIN_S", 0.05)
+    sid = await on_polling(clockwork)
+    probe = await WebSocket.open(clockwork.url, f"{HANDSHAKE}&sid={sid}")
+    probe.send("2probe")
+    assert await probe.rest() == (["3probe"], 1000)
+    assert clockwork.witness.ended == []
+    posted = await request(clockwork.url, "POST", f"{POLLING}&sid={sid}", {}, b"4still there")
+    assert posted.status == 200
+    await clockwork.hears("still there")
+
+
+async def test_a_body_that_does_not_come_ends_the_session(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BODY_WITHIN_S", 0.05)
+    sid = await on_polling(clockwork)
+    http = await Http.open(clockwork.url)
+    http.ask("POST", f"{POLLING}&sid={sid}", {"Content-Length": "100"}, b"4")
+    assert (await http.response()).status == 400
+    assert clockwork.witness.ended == [sid]
+    http.close()
+
+
+async def test_who_was_sent_away_and_stays_is_cut_off(
+    clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CLOSE_WITHIN_S", 0.05)
+    client, sid = await on_websocket(clockwork)
+    clockwork.socket(sid).end()
+    assert await client.rest() == ([], 1008)
+    with pytest.raises(ConnectionError):
+        await asyncio.wait_for(write_on(client), WAIT_S)
+
+
+async def test_the_heart_beats_for_all_and_forgets_who_is_over(clockwork: Clockwork) -> None:
+    clockwork.server.eio.start()
+    sid = await on_polling(clockwork)
+    clockwork.socket(sid).end()
+    await until(lambda: sid not in clockwork.server.eio.sockets)
+
+
+async def waiting(clockwork: Clockwork, sid: str) -> Http:
+    """A poll for which there is nothing yet."""
+    http = await Http.open(clockwork.url)
+    http.ask("GET", f"{POLLING}&sid={sid}", {})
+    await request(clockwork.url, "GET", "/another")  # answered later than that was read
+    return http
+
+
+async def write_on(client: WebSocket) -> None:
+    while True:
+        client.send("4more")
+        await client.writer.drain()
