@@ -77,6 +77,7 @@ class Instance:
 
     async def stop(self) -> None:
         """Send the clients away, finish what is under way, let go of the stores."""
+        self._server.eio.is_draining = True
         self._gateway.drain()
         await self._commands.stop(finish_s=FINISH_S)
         await self._server.eio.stop()
@@ -133,7 +134,11 @@ class Instance:
         )
 
     def _routes(self) -> Routes:
-        checks = {"mongodb": self._mongodb_problem, "redis": self._redis_problem}
+        checks = {
+            "mongodb": self._mongodb_problem,
+            "redis": self._redis_problem,
+            "server": self._server_problem,
+        }
         return Routes(checks, self._exposition)
 
     async def _mongodb_problem(self) -> str | None:
@@ -145,6 +150,9 @@ class Instance:
 
     async def _redis_problem(self) -> str | None:
         return None if self._bus.alive else self._bus.problem
+
+    async def _server_problem(self) -> str | None:
+        return "draining" if self._server.eio.is_draining else None
 
     def _exposition(self) -> bytes:
         counted = self._metrics.bus_messages

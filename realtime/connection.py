@@ -108,15 +108,23 @@ class Connection:
         self.pending_bytes -= request.size
         return request
 
-    def end(self, code: str, *, retry: bool, retry_in_ms: Millis | None = None) -> None:
-        """Say why, and close. Without `retry` stock clients are told not to come back."""
+    def end(
+        self, code: str, *, retry: bool, retry_in_ms: Millis | None = None, close: bool = True
+    ) -> None:
+        """Say why, and close. Without `retry` stock clients are told not to come back.
+
+        With `close` False somebody else closes the transport right after.
+        """
         if self.ended:
             return
         self.ended = True
         self.pending.clear()
         wait = UNSET if retry_in_ms is None else retry_in_ms
         reason = self.parser.event(Encoded(SessionEnded.event, SessionEnded(code, retry, wait)))
-        self.socket.end(*((reason,) if retry else (reason, self.parser.disconnected())))
+        if close:
+            self.socket.end(*((reason,) if retry else (reason, self.parser.disconnected())))
+        else:
+            self.socket.write(reason)
 
     def owns(self, message: Message) -> bool:
         """Whether the client sent this message here, and so has it as its answer."""

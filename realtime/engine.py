@@ -10,17 +10,18 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Awaitable
+from secrets import randbelow
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import engineio
 import socketio
-from aiohttp import WSMsgType, web
-from aiohttp.base_protocol import BaseProtocol
+from aiohttp import WSCloseCode, WSMsgType, web
 from engineio import packet
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty
 
-from models.errors import Invalid
+from models.errors import Invalid, TooLarge
+from realtime.parting import is_open, part
 from realtime.wire import Frame, Parser
 
 if TYPE_CHECKING:
@@ -44,9 +45,8 @@ FETCH_WITHIN_S: Final = 10.0
 """How long an ended polling session stays, so that its client can fetch the reason."""
 BODY_WITHIN_S: Final = 30.0
 UPGRADE_WITHIN_S: Final = 10.0
-CLOSE_WITHIN_S: Final = 5.0
-"""How long a client may take to read what was written last."""
 STOP_WITHIN_S: Final = 2.0
+MAX_RETRY_AFTER_S: Final = 5
 _NORMAL: Final = b"\x88\x02\x03\xe8"
 """The close frame with code 1000."""
 _POLICY_VIOLATION: Final = b"\x88\x02\x03\xf0"
@@ -129,11 +129,11 @@ class Socket(AsyncSocket):
         transport = self._transport
         if transport is None:
             self._leave_word(last)
-        elif _is_open(transport):
+        elif is_open(transport):
             for frame in last:
                 transport.write(frame.websocket)
             transport.write(_POLICY_VIOLATION if self.connection is None else _NORMAL)
-            self.server.spawn(_part(transport))
+            self.server.spawn(part(transport))
 
     def is_over(self, now: float) -> bool:
         """Whether it has ended, and its client knows why or had the time to ask."""
@@ -197,7 +197,7 @@ class Socket(AsyncSocket):
         if self.upgrading or self.closed:
             raise web.HTTPBadRequest(text="the session takes no WebSocket")
         request: web.Request = environ["aiohttp.request"]
-        response = _WebSocket(max_msg_size=MAX_FRAME + 1, compress=False)
+        response = _WebSocket(self)
         self.upgrading = self.connected
         try:
             await response.prepare(request)
@@ -308,7 +308,7 @@ class Socket(AsyncSocket):
         transport = self._transport
         if transport is None:
             self.queue.put_nowait(pkt)
-        elif _is_open(transport):
+        elif is_open(transport):
             data = pkt.encode()
             binary = isinstance(data, bytes)
             transport.write(Frame(data if binary else data.encode(), binary=binary).websocket)
@@ -317,20 +317,21 @@ class Socket(AsyncSocket):
 class _WebSocket(web.WebSocketResponse):
     """A WebSocket that aiohttp closes (a frame too large, no UTF-8) no faster than we do."""
 
+    def __init__(self, socket: Socket) -> None:
+        super().__init__(max_msg_size=MAX_FRAME + 1, compress=False)
+        self._socket = socket
+
+    async def close(
+        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
+    ) -> bool:
+        connection = self._socket.connection
+        if code == WSCloseCode.MESSAGE_TOO_BIG and connection is not None:
+            connection.end(TooLarge.code, retry=True, close=False)
+        return await super().close(code=code, message=message, drain=drain)
+
     def _close_transport(self) -> None:
         if self._req is not None and self._req.transport is not None:
-            _part(self._req.transport)
-
-
-class _Parting(asyncio.Protocol):
-    """What is left of a connection: what was written last leaves, what comes is not read."""
-
-    def __init__(self) -> None:
-        self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if not self.over.done():
-            self.over.set_result(None)
+            part(self._req.transport)
 
 
 class Engine(engineio.AsyncServer):
@@ -343,6 +344,8 @@ class Engine(engineio.AsyncServer):
         super().__init__(**options)
         self._tasks: set[asyncio.Future[Any]] = set()
         self._heartbeat: asyncio.Task[None] | None = None
+        self.is_draining = False
+        """Whether newcomers are sent elsewhere."""
 
     def start(self) -> None:
         self._heartbeat = asyncio.create_task(self._beat())
@@ -367,6 +370,8 @@ class Engine(engineio.AsyncServer):
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:  # noqa: ANN401 - a response, or what becomes one
+        if self.is_draining:
+            return _elsewhere()
         socket = Socket(self, self.generate_id(), environ)
         self.sockets[socket.sid] = socket
         await socket.send(self._open_packet(socket.sid, transport))
@@ -433,6 +438,16 @@ class Server(socketio.AsyncServer):
             self.eio.receiver.gone(socket, reason)
 
 
+def _elsewhere() -> dict[str, Any]:
+    """The answer that stock clients come back from by themselves (RFC 9110, section 15.6.4)."""
+    wait = str(1 + randbelow(MAX_RETRY_AFTER_S))
+    return {
+        "status": "503 SERVICE UNAVAILABLE",
+        "headers": [("Content-Type", "application/json"), ("Retry-After", wait)],
+        "response": b'{"error":{"code":"unavailable","message":"draining","retry":true}}',
+    }
+
+
 async def _received(response: web.WebSocketResponse) -> str | bytes | None:
     """The next text or binary message; None at the end."""
     try:
@@ -443,31 +458,6 @@ async def _received(response: web.WebSocketResponse) -> str | bytes | None:
         data: str | bytes = message.data
         return data
     return None
-
-
-def _is_open(transport: asyncio.Transport) -> bool:
-    return not (transport.is_closing() or isinstance(transport.get_protocol(), _Parting))
-
-
-def _part(transport: asyncio.Transport) -> asyncio.Future[None]:
-    """Close once the client has read what was written; done when it is closed.
-
-    Closing at once, with input unread, would have the kernel throw away what was written.
-    """
-    protocol, parting = transport.get_protocol(), _Parting()
-    if not _is_open(transport) or not isinstance(protocol, BaseProtocol):
-        parting.connection_lost(None)
-        return parting.over
-    protocol.transport = None  # or it closes the transport
-    protocol.connection_lost(ConnectionResetError("the server closes"))
-    transport.set_protocol(parting)
-    transport.resume_reading()
-    if transport.can_write_eof():
-        transport.write_eof()
-    else:
-        transport.close()
-    asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, transport.abort)
-    return parting.over
 
 
 async def _body(environ: dict[str, Any]) -> bytes:

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
 from msgspec import Struct
 
 from models.identity import Identity, Role
-from realtime import engine, wire
+from realtime import engine, parting, wire
 from realtime.connection import Connection
 from realtime.engine import (
     AUTHENTICATE_WITHIN_S,
@@ -191,7 +192,7 @@ async def test_a_body_that_does_not_come_ends_the_session(
 async def test_who_was_sent_away_and_stays_is_cut_off(
     clockwork: Clockwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "CLOSE_WITHIN_S", 0.05)
+    monkeypatch.setattr(parting, "CLOSE_WITHIN_S", 0.05)
     client, sid = await on_websocket(clockwork)
     clockwork.socket(sid).end()
     assert await client.rest() == ([], 1008)
@@ -218,3 +219,16 @@ async def write_on(client: WebSocket) -> None:
     while True:
         client.send("4more")
         await client.writer.drain()
+
+
+async def test_who_comes_while_the_server_stops_is_sent_elsewhere(clockwork: Clockwork) -> None:
+    sid = await on_polling(clockwork)
+    clockwork.server.eio.is_draining = True
+    refused = await request(clockwork.url, "GET", POLLING)
+    assert refused.status == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 5
+    assert (await request(clockwork.url, "POST", f"{POLLING}&sid={sid}", body=b"4x")).status == 200
+    with pytest.raises(aiohttp.WSServerHandshakeError) as handshake:
+        async with aiohttp.ClientSession() as session:
+            await session.ws_connect(f"{clockwork.url}/socket.io/?EIO=4&transport=websocket")
+    assert handshake.value.status == 503

@@ -61,7 +61,7 @@ async def test_a_frame_that_is_larger_is_refused_with_1009(
 ) -> None:
     session = await Session.open(server.url, "rider", fresh("mallory"), parser)
     session.socket.send(event_of(size) if parser == "json" else b"\x91" * size)
-    assert await session.ends() == ([], TOO_LARGE)
+    assert await session.ends() == ([{"code": "too_large", "retry": True}], TOO_LARGE)
     await session.socket.is_over()
     await logged(server, "connection closed", session.user_id)
 
@@ -70,7 +70,7 @@ async def test_pieces_that_become_too_large_are_refused_with_1009(server: Server
     session = await Session.open(server.url, "rider", fresh("mallory"))
     session.socket.write(frame(TEXT, b'429["', fin=False))
     session.socket.write(frame(CONTINUATION, b"a" * 100_000, fin=False) * 30)
-    assert await session.ends() == ([], TOO_LARGE)
+    assert await session.ends() == ([{"code": "too_large", "retry": True}], TOO_LARGE)
 
 
 @pytest.mark.parametrize("size", [2**32, 2**62, 2**63, 2**64 - 1])
@@ -79,7 +79,7 @@ async def test_a_frame_that_only_says_that_it_is_large_is_refused_at_once(
 ) -> None:
     session = await Session.open(server.url, "rider", fresh("mallory"))
     session.socket.write(b"\x81\xff" + struct.pack("!Q", size))
-    assert await session.ends() == ([], TOO_LARGE)
+    assert await session.ends() == ([{"code": "too_large", "retry": True}], TOO_LARGE)
 
 
 async def test_large_frames_cost_no_memory(server: Server) -> None:

@@ -401,7 +401,7 @@ async def test_aiohttp_takes_less_than_max_msg_size_and_asks_before_it_closes(
 
 
 async def test_an_aiohttp_protocol_without_transport_closes_nothing() -> None:
-    """What `_part` does: the handler hears that the client is gone, the transport stays."""
+    """What `part` does: the handler hears that the client is gone, the transport stays."""
     closing: list[bool] = []
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -425,4 +425,4 @@ async def test_an_aiohttp_protocol_without_transport_closes_nothing() -> None:
         http.ws_connect(url) as client,
     ):
         await client.receive()
-    assert closing == [False], "_part closes the transport before what was written has left"
+    assert closing == [False], "part closes the transport before what was written has left"
