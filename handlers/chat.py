@@ -79,9 +79,11 @@ class ChatHandler:
 
     async def close(self, caller: Identity, command: ChatClose) -> Answer:
         """End a conversation that `open` began; a trip's ends with its trip."""
-        conversation = await self._threads.support(caller, command.conversation_id, command.event)
-        await self._conversations.close(conversation.id, self._clock())
-        self._publish(rooms.chat(conversation.id), ChatClosed(conversation.id))
+        thread = await self._threads.of(caller, command.conversation_id, command.event)
+        if thread.is_a_trips:
+            raise Forbidden("a trip's conversation ends with its trip")
+        await self._conversations.close(thread.id, self._clock())
+        self._publish(thread.room, ChatClosed(thread.id))
         return Answer()
 
     async def _stored(self, caller: Identity, draft: Draft, thread: Thread) -> Message:

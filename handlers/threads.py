@@ -29,6 +29,7 @@ class Thread(Struct, frozen=True):
     typing_room: Room
     after: int
     open_until: Millis
+    is_a_trips: bool = False
 
 
 class Threads:
@@ -45,24 +46,19 @@ class Threads:
             relation = record.trip.relation_of(caller)
             access.require_relation(relation, event, "conversation")
             return trip_thread(record, caller)
-        conversation = await self.support(caller, conversation_id, event)
-        room = rooms.chat(conversation.id)
-        return Thread(conversation.id, room, room, 0, conversation.closed_at or NEVER)
-
-    async def support(self, caller: Identity, conversation_id: Id, event: str) -> Conversation:
-        """A conversation that is no trip's, if the caller may give this command in it."""
         conversation = await self._conversations.get(conversation_id)
         if conversation is None:
             raise NotFound("conversation")
         access.require_relation(_relation(conversation, caller, event), event, "conversation")
-        return conversation
+        room = rooms.chat(conversation.id)
+        return Thread(conversation.id, room, room, 0, conversation.closed_at or NEVER)
 
 
 def trip_thread(record: TripRecord, caller: Identity) -> Thread:
     trip = record.trip
     until = NEVER if record.chat_until is None else record.chat_until
     after = chat_after(record, trip.relation_of(caller))
-    return Thread(trip.id, rooms.trip(trip.id), rooms.live(trip.id), after, until)
+    return Thread(trip.id, rooms.trip(trip.id), rooms.live(trip.id), after, until, is_a_trips=True)
 
 
 def chat_after(record: TripRecord, relation: Relation | None) -> int:

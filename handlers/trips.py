@@ -244,11 +244,14 @@ def _rider_of(caller: Identity, command: TripCreate) -> Id:
     if caller.role is not Role.RIDER:
         if command.rider_id is None:
             raise Invalid("the id of the rider", path="rider_id")
+        if command.expires_in_ms is not None and command.driver_id is None:
+            raise Invalid("only together with driver_id", path="expires_in_ms")
         return command.rider_id
     if command.rider_id not in (None, caller.user_id):
         raise Forbidden("a rider creates its own trips only", path="rider_id")
-    if command.driver_id is not None:
-        raise Forbidden("a rider does not choose the driver", path="driver_id")
+    for name in ("driver_id", "expires_in_ms"):
+        if getattr(command, name) is not None:
+            raise Forbidden("a rider makes no offers", path=name)
     return caller.user_id
 
 

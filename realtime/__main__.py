@@ -14,7 +14,7 @@ from models import mongo
 from models.errors import Unavailable
 from models.identity import Role
 from models.mongo import SchemaError
-from realtime import banner, logs, serving, settings, workers
+from realtime import __version__, banner, logs, serving, settings, workers
 from realtime.app import now
 from realtime.embedded import EmbeddedError, EmbeddedStores
 from realtime.redis_address import RedisAddress
@@ -25,6 +25,7 @@ from realtime.simulation.command import CannotSimulate
 from realtime.tokens import NoSigningKey, Tokens
 
 FAILED: Final = 1
+MAX_TTL_S: Final = 10 * 366 * 86_400
 _TTL: Final = re.compile(r"([1-9][0-9]{0,9})([smhd]?)")
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
@@ -47,7 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ridewire", description="A real-time server for rides.")
+    parser = argparse.ArgumentParser(
+        prog="ridewire",
+        description="A real-time server for rides. Its settings are environment variables.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="command")
 
     serve = commands.add_parser("serve", help="run the server")
@@ -83,12 +88,17 @@ def _serve(_options: argparse.Namespace, chosen: Settings) -> None:
             print(banner.text(site, can_mint=tokens.can_mint), flush=True)  # noqa: T201
 
         if chosen.workers == 1:
-            serving.run(site, ready, signals=(signal.SIGINT, signal.SIGTERM))
+            serving.run(site, ready, signals=serving.STOPPING)
         else:
             workers.run(workers.sites(site, chosen.workers), ready)
 
 
 def _token(options: argparse.Namespace, chosen: Settings) -> None:
+    if options.trips and options.role != Role.VIEWER:
+        raise Failure("--trips is for --role viewer: what others may see is what they are part of")
+    if chosen.generated_secret is not None:
+        where = f"signed with the secret in {chosen.generated_secret}, for a server that uses it"
+        print(where, file=sys.stderr)  # noqa: T201
     try:
         token = _tokens(chosen).mint(
             Role(options.role), options.sub, ttl_s=options.ttl, trips=options.trips
@@ -162,7 +172,10 @@ def _duration(text: str) -> int:
     found = _TTL.fullmatch(text)
     if found is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: 30s, 10m, 1h or 7d is expected")
-    return int(found[1]) * _SECONDS[found[2]]
+    seconds = int(found[1]) * _SECONDS[found[2]]
+    if seconds > MAX_TTL_S:
+        raise argparse.ArgumentTypeError(f"{text!r} is too long: ten years are the most")
+    return seconds
 
 
 def _ids(text: str) -> tuple[str, ...]:

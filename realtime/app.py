@@ -57,6 +57,7 @@ class Instance:
         self._redis = address.client()
         self._metrics = Metrics()
         self._bus = Bus(address, self._receive)
+        self._metrics.watch_bus(self._bus_counts)
         self._drivers = RedisDrivers(self._redis)
         self._wire(settings)
         self.app = web.Application()
@@ -70,6 +71,7 @@ class Instance:
         await instance._mongo.migrate()
         await instance._bus.start()
         instance._server.eio.start()
+        instance._bus.on_return = instance._following.catch_up
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
         instance._tasks.start(_regularly(CHECK_WATCHED_S, instance._check_watched))
@@ -154,11 +156,11 @@ class Instance:
     async def _server_problem(self) -> str | None:
         return "draining" if self._server.eio.is_draining else None
 
+    def _bus_counts(self) -> dict[str, int]:
+        bus = self._bus
+        return {"published": bus.published, "received": bus.received, "dropped": bus.dropped}
+
     def _exposition(self) -> bytes:
-        counted = self._metrics.bus_messages
-        counted.labels("published").set(self._bus.published)
-        counted.labels("received").set(self._bus.received)
-        counted.labels("dropped").set(self._bus.dropped)
         self._metrics.bus_alive.set(self._bus.alive)
         return self._metrics.exposition()
 

@@ -1,5 +1,9 @@
 """What a starting server prints: where it listens, how to get in, what to try next."""
 
+import shlex
+import sys
+from pathlib import Path
+
 from realtime.serving import Site
 from realtime.settings import Url
 
@@ -12,8 +16,7 @@ def text(site: Site, *, can_mint: bool) -> str:
     if site.settings.workers > 1:
         lines.append(f"  {site.settings.workers} workers, WebSocket transport only")
     lines += _stores(site)
-    if site.settings.generated_secret:
-        lines.append(f"  Tokens: signed with a secret of its own, {site.settings.generated_secret}")
+    lines.append(f"  Tokens: {_keys(site)}")
     if can_mint and not site.settings.production:
         lines += _next_steps(url)
     lines.append("Ctrl-C stops it.")
@@ -33,17 +36,34 @@ def _stores(site: Site) -> list[str]:
     return lines
 
 
+def _keys(site: Site) -> str:
+    if site.settings.generated_secret:
+        return f"signed with a secret of its own, {site.settings.generated_secret}"
+    return "signed with JWT_SECRET" if site.settings.jwt.secrets else "checked with JWT_PUBLIC_KEY"
+
+
 def _next_steps(url: str) -> list[str]:
-    python = ".venv/bin/python -m realtime"
+    command = _command()
     return [
         "",
         "In a second terminal, from this folder:",
-        f"  {python} token --role driver --sub dan     # a token for a driver app",
-        f"  {python} token --role rider --sub rita     # and for a rider app",
-        f"  {python} simulate --url {url} --drivers 50 --rate 1 --seconds 60",
+        f"  {command} token --role driver --sub dan     # a token for a driver app",
+        f"  {command} token --role rider --sub rita     # and for a rider app",
+        f"  {command} simulate --url {url} --drivers 50 --rate 1 --seconds 60",
         f"  curl {url}/readyz",
         "",
     ]
+
+
+def _command() -> str:
+    """How this program was started, to start it again in the same folder."""
+    started = Path(sys.argv[0])
+    if started.name != "__main__.py":
+        return shlex.quote(started.name)
+    python = Path(sys.executable)
+    if python.is_relative_to(Path.cwd()):
+        python = python.relative_to(Path.cwd())
+    return f"{shlex.quote(str(python))} -m realtime"
 
 
 def _reachable(host: str) -> str:

@@ -40,6 +40,7 @@ SETTLED_S: Final = 0.25
 CLOSING_S: Final = 5.0
 """How long a message may be under way that was sent just before its conversation was closed."""
 RECENT_MS: Final = 2_000
+CHECKS_AT_ONCE: Final = 8
 RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 _ROUNDS: Final = 5
 
@@ -161,6 +162,10 @@ class FollowingService:
         if feed.has_gap and feed not in self._repairing:
             self._repairing.add(feed)
             self._tasks.start(self._repair(feed))
+
+    def catch_up(self) -> None:
+        """Messages between instances may have been missed: read what every feed is about."""
+        self._tasks.start(self._check_all())
 
     def check_watched(self) -> None:
         """Tell of drivers not heard for too long; show newest locations to who was behind."""
@@ -350,6 +355,26 @@ class FollowingService:
                     attempt += 1
         finally:
             self._repairing.discard(feed)
+
+    async def _check_all(self) -> None:
+        turns = asyncio.Semaphore(CHECKS_AT_ONCE)
+
+        async def check(feed: Feed) -> None:
+            async with turns:
+                with suppress(Unavailable):
+                    await self._check(feed)
+
+        await asyncio.gather(*(check(feed) for feed in list(self.feeds.values())))
+
+    async def _check(self, feed: Feed) -> None:
+        """Compare a feed with what is stored."""
+        if isinstance(feed, TripFeed):
+            record = await self._trips.get(feed.trip_id)
+            if record is not None:
+                self.tend(feed, feed.know(record.trip))
+        if feed.seqs.newest is not None:
+            feed.start_messages(await self._messages.newest_seq(feed.conversation_id))
+            self.fill_gap(feed)
 
     async def _read_missing(self, feed: Feed) -> None:
         if isinstance(feed, TripFeed) and feed.versions.has_gap:

@@ -187,7 +187,7 @@ class Gateway:
         connection.answer(request.ack_id, answer)
         if then is not None:
             then()
-        known = request.name if request.name in self._commands else "unknown"
+        known = request.name if request.name in access.ACCESS else "unknown"
         self._metrics.commands.labels(known, outcome).inc()
 
     async def _run(self, connection: Connection, request: Request) -> tuple[object, Then | None]:

@@ -1,11 +1,35 @@
 """What the server counts, for Prometheus. Few and meaningful; no user ids in labels."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from realtime import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class _BusMessages(Collector):
+    def __init__(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(
+            "ridewire_bus_messages",
+            "Messages between instances, by what became of them here.",
+            labels=("direction",),
+        )
+        for direction, count in self._counts().items():
+            family.add_metric((direction,), count)
+        yield family
 
 
 class Metrics:
@@ -27,7 +51,7 @@ class Metrics:
         )
         self.commands = Counter(
             "ridewire_commands_total",
-            "Commands by event and outcome (`ok` or the error's code).",
+            "Commands by event and outcome (`ok` or the error's code); points have their own.",
             ("event", "outcome"),
             registry=self.registry,
         )
@@ -48,14 +72,12 @@ class Metrics:
             "1 while publications come back through Redis.",
             registry=self.registry,
         )
-        self.bus_messages = Gauge(
-            "ridewire_bus_messages",
-            "Messages between instances since the start, by what became of them.",
-            ("direction",),
-            registry=self.registry,
-        )
         build = Gauge("ridewire_build_info", "The version.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
+
+    def watch_bus(self, counts: Callable[[], Mapping[str, int]]) -> None:
+        """Have what the bus counts itself in every exposition."""
+        self.registry.register(_BusMessages(counts))
 
     def exposition(self) -> bytes:
         return generate_latest(self.registry)

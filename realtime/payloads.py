@@ -19,7 +19,7 @@ T = TypeVar("T")
 _ALIASES: Final = {"latitude": "lat", "longitude": "lng"}
 _AT: Final = re.compile(r" - at (?:`key` in )?`\$(?P<path>[^`]*)`\Z")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
-_PATTERN: Final = re.compile(r"Expected `str` matching regex .*", re.DOTALL)
+_PATTERN: Final = "Expected `str` matching regex "
 _MAX_SEQ: Final = 2**53 - 1
 _GIVEN: Final[Any] = dict[Any, Raw] | list[Raw]
 _FIELDS: Final = frozenset(Point.__struct_fields__)
@@ -51,7 +51,11 @@ def invalid(error: msgspec.ValidationError, kind: type) -> Invalid:
     path = re.sub(r"\[(\d+)\]", r".\1", path).replace("[...]", ".*").lstrip(".")
     if expected.startswith("Invalid enum value"):
         expected = f"Expected one of {', '.join(_choices(kind, path))}"
-    return Invalid(_PATTERN.sub("Expected printable characters without spaces", expected), path)
+    if expected.startswith(_PATTERN):
+        address = "https?" in expected
+        expected = "an http or https address" if address else "printable characters without spaces"
+        expected = f"Expected {expected}"
+    return Invalid(expected, path)
 
 
 def _choices(kind: type, field: str) -> Iterable[str]:

@@ -15,12 +15,14 @@ from msgspec import Struct
 from models.errors import Unavailable
 from models.mongo import SchemaError
 from realtime.app import Instance
-from realtime.settings import Settings
+from realtime.settings import Settings, Url
 
 _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1_024
 SHUTDOWN_S: Final = 2.0
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a server in peace: Ctrl-C, an operator, a terminal that was closed."""
 
 
 class CannotServe(Exception):
@@ -71,7 +73,8 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
     try:
         instance = await Instance.start(site.settings, site.redis_url, site.mongodb_url)
     except Unavailable as error:
-        raise CannotServe(f"MongoDB does not answer ({error}): check MONGODB_URL") from error
+        where = Url(site.mongodb_url).redacted
+        raise CannotServe(f"{where} does not answer: check MONGODB_URL") from error
     except SchemaError as error:
         raise CannotServe(str(error)) from error
     runner = web.AppRunner(

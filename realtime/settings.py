@@ -38,7 +38,8 @@ VARIABLES = {
     " password percent-encoded",
     "MONGODB_URL": "mongodb:// or mongodb+srv:// and a host, special characters of a password"
     " percent-encoded",
-    "JWT_SECRET": f"secrets of {MIN_SECRET_BYTES} bytes or more, comma-separated, the first signs;"
+    "JWT_SECRET": f"secrets, in production of {MIN_SECRET_BYTES} bytes or more, comma-separated,"
+    " the first signs;"
     " make one with: openssl rand -base64 48",
     "JWT_PUBLIC_KEY": "public keys in PEM (BEGIN PUBLIC KEY), or the path of a file with some;"
     " make them with: openssl pkey -in KEY -pubout, or openssl x509 -in CERTIFICATE -pubkey -noout",
@@ -359,7 +360,11 @@ def _directory(text: str, here: Path) -> Path:
     if text.startswith("~"):
         raise ValueError(f"is {text[:80]!r}, and only a shell knows what ~ means")
     path = here / text
-    if path.exists() and not path.is_dir():
+    try:
+        is_file = path.exists() and not path.is_dir()
+    except OSError as error:
+        raise ValueError(f"is {text[:80]!r}, which {_reason(error)}") from error
+    if is_file:
         raise ValueError(f"is {text[:80]!r}, which is a file")
     return path
 

@@ -35,7 +35,7 @@ class _Workers:
 
     async def run(self, ready: Callable[[], None]) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in serving.STOPPING:
             loop.add_signal_handler(number, self._stop, number)
         up = [loop.create_future() for _ in self._sites]
         keeping = [
@@ -114,6 +114,7 @@ def _work(site: Site, started: Pipe) -> None:
     """A worker process. Ctrl-C reaches the parent, which then ends it; so does the parent's end."""
     logs.configure(site.settings.log_level, site.settings.log_format)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def ready() -> None:
         _watch_parent()

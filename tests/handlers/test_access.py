@@ -294,5 +294,5 @@ class TestSupport:
     async def test_a_trips_conversation_is_not_closed_by_hand(self) -> None:
         world = World()
         trip = await world.trip_in("accepted")
-        with pytest.raises(NotFound):
+        with pytest.raises(Forbidden):
             await world.give(ANN, ChatClose(trip.id))
