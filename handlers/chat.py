@@ -6,8 +6,7 @@ from handlers.threads import Thread, Threads
 from models import rooms, stores
 from models.commands import ChatClose, ChatHistory, ChatOpen, MarkRead, ShowTyping
 from models.errors import Closed, Forbidden, Invalid
-from models.facts import ChatReceipt, ChatTyping, Opened
-from models.facts import Closed as ChatClosed
+from models.facts import ChatClosed, ChatOpened, ChatReceipt, ChatTyping
 from models.fields import Id, new_id
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Kind, Message, Read
@@ -55,7 +54,8 @@ class ChatHandler:
 
     async def show_typing(self, caller: Identity, command: ShowTyping) -> Answer:
         thread = await self._threads.of(caller, command.conversation_id, command.event)
-        self._require_open(thread)
+        if not self._takes_messages(thread):
+            raise Closed("the conversation takes no more messages")
         typing = ChatTyping(thread.id, caller.user_id, command.typing)
         self._publish(thread.typing_room, typing, source=caller.key)
         return Answer()
@@ -74,7 +74,7 @@ class ChatHandler:
         )
         if conversation.closed_at is None:
             for user_id in conversation.participants:
-                self._publish(rooms.user(user_id), Opened(conversation.id))
+                self._publish(rooms.user(user_id), ChatOpened(conversation.id))
         return ConversationIs(conversation=conversation)
 
     async def close(self, caller: Identity, command: ChatClose) -> Answer:
@@ -87,7 +87,7 @@ class ChatHandler:
         return Answer()
 
     async def _stored(self, caller: Identity, draft: Draft, thread: Thread) -> Message:
-        if self._clock() >= thread.open_until:
+        if not self._takes_messages(thread):
             stored = await self._messages.find(draft, caller.user_id)
             if stored is None:
                 raise Closed("the conversation takes no more messages")
@@ -101,9 +101,8 @@ class ChatHandler:
             if getattr(wanted, name) > newest:
                 raise Invalid(f"at most {newest}, the newest message's seq", path=name)
 
-    def _require_open(self, thread: Thread) -> None:
-        if self._clock() >= thread.open_until:
-            raise Closed("the conversation takes no more messages")
+    def _takes_messages(self, thread: Thread) -> bool:
+        return self._clock() < thread.open_until
 
 
 def _window(command: ChatHistory, floor: int, newest: int) -> tuple[int, int]:

@@ -22,7 +22,7 @@ PROTOCOL: Final = 1
 FOLLOWERS: Final = frozenset({Role.DRIVER, Role.RIDER})
 
 
-class Following(Struct, frozen=True):
+class Followed(Struct, frozen=True):
     """What a connection follows: trips with an open chat, and support's conversations."""
 
     trips: Sequence[TripRecord]
@@ -33,7 +33,7 @@ class Opening(Struct, frozen=True):
     """What a connection starts from: what it is told, and how far each conversation is."""
 
     ready: SessionReady
-    following: Following
+    following: Followed
     newest: Mapping[Id, int]
     sighting: Sighting | None
 
@@ -44,16 +44,16 @@ class SessionHandler:
         self._drivers = drivers
         self._clock = clock
 
-    async def following(self, caller: Identity) -> Following:
+    async def following(self, caller: Identity) -> Followed:
         trips: Sequence[TripRecord] = ()
         if caller.role in FOLLOWERS:
             trips = await self._stores.trips.followed_by(caller.key, self._clock())
         conversations: Sequence[Conversation] = ()
         if caller.role is not Role.VIEWER:
             conversations = await self._stores.conversations.open_with(caller.user_id)
-        return Following(trips, conversations)
+        return Followed(trips, conversations)
 
-    async def opening(self, caller: Identity, following: Following) -> Opening:
+    async def opening(self, caller: Identity, following: Followed) -> Opening:
         """All that `session:ready` says of what the connection follows."""
         talks = [
             *(r.trip.id for r in following.trips if r.trip.relation_of(caller) in PARTIES),

@@ -157,7 +157,7 @@ class Follow(Struct, frozen=True):
     version: Number
 
 
-class Opened(Struct, frozen=True):
+class ChatOpened(Struct, frozen=True):
     """Control: the user's connections follow a conversation that is no trip's."""
 
     event: ClassVar[str] = "control:opened"
@@ -165,7 +165,7 @@ class Opened(Struct, frozen=True):
     conversation_id: Id
 
 
-class Closed(Struct, frozen=True):
+class ChatClosed(Struct, frozen=True):
     """Control: the conversation takes no more messages; nobody needs to listen to it."""
 
     event: ClassVar[str] = "control:closed"
@@ -187,5 +187,5 @@ Kept = TripStatus | Message
 """Facts that MongoDB keeps, numbered without holes within their room."""
 Passing = ChatReceipt | ChatTyping | TripLocation | TripDriver
 """Facts that a later one or a snapshot makes up for: delivered at most once."""
-Control = Follow | Opened | Closed | Arrived
+Control = Follow | ChatOpened | ChatClosed | Arrived
 Fact = Kept | Passing | Control

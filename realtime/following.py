@@ -6,7 +6,6 @@ meanwhile is delivered, unless the reading contained it. So nothing is lost and 
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -14,8 +13,7 @@ from msgspec.structs import replace
 from handlers.answers import SessionReady, Snapshot
 from handlers.locations import Reporter
 from handlers.ports import Clock, Drivers
-from handlers.sessions import Following as Followed
-from handlers.sessions import Opening, SessionHandler
+from handlers.sessions import Followed, Opening, SessionHandler
 from handlers.snapshots import Snapshots, View
 from handlers.threads import chat_after
 from models import rooms, stores
@@ -30,18 +28,15 @@ from models.trips import PARTIES, Relation, events_after
 from realtime import keys
 from realtime.connection import Connection
 from realtime.feeds import SEQS, VERSIONS, Feed, Member, TripFeed
+from realtime.repair import Repair, pauses
 from realtime.tasks import Tasks
 from realtime.wire import Encoded
 
-REORDERING_S: Final = 0.05
-"""How long a fact may be overtaken by its successor before the gap is filled by reading."""
 SETTLED_S: Final = 0.25
 """After this time a driver's newest point, noted by whichever instance, can be read by all."""
 CLOSING_S: Final = 5.0
 """How long a message may be under way that was sent just before its conversation was closed."""
 RECENT_MS: Final = 2_000
-CHECKS_AT_ONCE: Final = 8
-RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 _ROUNDS: Final = 5
 
 
@@ -81,7 +76,7 @@ class FollowingService:
         self._presence = presence
         self._clock = clock
         self._tasks = tasks
-        self._repairing: set[Feed] = set()
+        self.repair = Repair(kept, tasks, self.tend)
 
     async def open(self, connection: Connection) -> tuple[SessionReady, Callable[[], None]]:
         """What `session:ready` says; call the second once it is written."""
@@ -155,17 +150,11 @@ class FollowingService:
         if isinstance(feed, TripFeed):
             for member in feed.strangers():
                 self._leave(member)
-        self.fill_gap(feed)
-
-    def fill_gap(self, feed: Feed) -> None:
-        """Read what a feed misses, where something that came shows that it does."""
-        if feed.has_gap and feed not in self._repairing:
-            self._repairing.add(feed)
-            self._tasks.start(self._repair(feed))
+        self.repair.fill_gap(feed)
 
     def catch_up(self) -> None:
         """Messages between instances may have been missed: read what every feed is about."""
-        self._tasks.start(self._check_all())
+        self._tasks.start(self.repair.check(list(self.feeds.values())))
 
     def check_watched(self) -> None:
         """Tell of drivers not heard for too long; show newest locations to who was behind."""
@@ -329,63 +318,18 @@ class FollowingService:
 
     async def _persist(self, member: Member, work: Callable[[], Awaitable[None]]) -> None:
         """Do it, again and again while the store is away and the client is there."""
-        attempt = 0
-        while not member.left:
+        for pause in pauses():
+            if member.left:
+                return
             try:
                 await work()
             except Unavailable:
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                attempt += 1
+                await asyncio.sleep(pause)
             except Exception:
                 member.connection.end("busy", retry=True)  # better anew than never up to date
                 raise
             else:
                 return
-
-    async def _repair(self, feed: Feed) -> None:
-        """Read what is missing and deliver it in order."""
-        attempt = 0
-        await asyncio.sleep(REORDERING_S)
-        try:
-            while feed.has_gap and feed.members:
-                with suppress(Unavailable):
-                    await self._read_missing(feed)
-                if feed.has_gap:
-                    await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
-                    attempt += 1
-        finally:
-            self._repairing.discard(feed)
-
-    async def _check_all(self) -> None:
-        turns = asyncio.Semaphore(CHECKS_AT_ONCE)
-
-        async def check(feed: Feed) -> None:
-            async with turns:
-                with suppress(Unavailable):
-                    await self._check(feed)
-
-        await asyncio.gather(*(check(feed) for feed in list(self.feeds.values())))
-
-    async def _check(self, feed: Feed) -> None:
-        """Compare a feed with what is stored."""
-        if isinstance(feed, TripFeed):
-            record = await self._trips.get(feed.trip_id)
-            if record is not None:
-                self.tend(feed, feed.know(record.trip))
-        if feed.seqs.newest is not None:
-            feed.start_messages(await self._messages.newest_seq(feed.conversation_id))
-            self.fill_gap(feed)
-
-    async def _read_missing(self, feed: Feed) -> None:
-        if isinstance(feed, TripFeed) and feed.versions.has_gap:
-            record = await self._trips.get(feed.trip_id)
-            if record is not None:
-                self.tend(feed, feed.know(record.trip))
-        newest = feed.seqs.newest
-        if newest is not None and feed.seqs.has_gap:
-            up_to = newest + MAX_PAGE
-            for message in await self._messages.between(feed.conversation_id, newest, up_to):
-                feed.take_message(message.seq, message, Encoded(message.event, message))
 
     async def _join(self, connection: Connection, room: Room) -> Member:
         """A held membership: what happens from now on waits until it is released."""

@@ -9,13 +9,13 @@ from prometheus_client import Counter
 from handlers.ports import Clock
 from models.facts import (
     Arrived,
+    ChatClosed,
+    ChatOpened,
     ChatReceipt,
     ChatTyping,
-    Closed,
     Control,
     Fact,
     Follow,
-    Opened,
     TripLocation,
     TripStatus,
 )
@@ -29,7 +29,7 @@ from realtime.metrics import Metrics
 from realtime.wire import Encoded
 
 _CONTROL: Final[dict[str, type[Control]]] = {
-    kind.event: kind for kind in (Follow, Opened, Closed, Arrived)
+    kind.event: kind for kind in (Follow, ChatOpened, ChatClosed, Arrived)
 }
 
 
@@ -113,7 +113,7 @@ class Hub:
             feed.take_receipt(event, source)
         elif event.name == Message.event:
             feed.take_message(number, fact if isinstance(fact, Message) else None, event)
-            self._following.fill_gap(feed)
+            self._following.repair.fill_gap(feed)
         elif event.name == TripStatus.event and isinstance(feed, TripFeed):
             if not isinstance(fact, TripStatus):
                 fact = msgspec.json.decode(event.json, type=TripStatus)
@@ -122,9 +122,9 @@ class Hub:
     def _steer(self, room: Room, fact: Fact) -> None:
         if isinstance(fact, Follow):
             self._following.follow(fact)
-        elif isinstance(fact, Opened):
+        elif isinstance(fact, ChatOpened):
             self._following.follow_conversation(room.partition(":")[2], fact.conversation_id)
-        elif isinstance(fact, Closed):
+        elif isinstance(fact, ChatClosed):
             feed = self._following.feeds.get(room)
             if feed is not None:
                 self._following.dissolve(feed)

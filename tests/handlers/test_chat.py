@@ -9,8 +9,7 @@ from msgspec.structs import replace
 from models import rooms
 from models.commands import ChatClose, ChatHistory, ChatOpen, MarkRead, ShowTyping, TripEdit
 from models.errors import Closed, Forbidden, Invalid, NotFound
-from models.facts import ChatReceipt, ChatTyping, Opened
-from models.facts import Closed as ChatClosed
+from models.facts import ChatClosed, ChatOpened, ChatReceipt, ChatTyping
 from models.identity import Identity, Role
 from models.messages import Draft, Kind, Message, Read
 from models.trips import Trip
@@ -294,8 +293,8 @@ class TestSupport:
         conversation = await world.support("rita", "dan", "rita")
         assert conversation.participants == ("rita", "dan")
         assert world.told == [
-            Told(rooms.user("rita"), Opened(conversation.id)),
-            Told(rooms.user("dan"), Opened(conversation.id)),
+            Told(rooms.user("rita"), ChatOpened(conversation.id)),
+            Told(rooms.user("dan"), ChatOpened(conversation.id)),
         ]
 
     async def test_opened_again_it_is_the_same_conversation(self, world: World) -> None:
