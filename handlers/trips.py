@@ -213,6 +213,8 @@ class TripHandler:
         Nobody hears twice what it knows.
         """
         self._publish(rooms.trip(trip.id), TripStatus.of(trip.id, trip.events[-1]))
+        if trip.has_ended:
+            return  # nobody begins to follow it any more
         for key in trips.followers(trip):
             self._publish(rooms.user(key.partition(":")[2]), Follow(key, trip.id, trip.version))
 

@@ -79,6 +79,9 @@ class RedisDrivers:
                     pipe.set(keys.sighting(driver_id), _encode(sighting), ex=keys.SIGHTING_TTL_S)
                 await pipe.execute()
             self._away = False
+        except asyncio.CancelledError:
+            self._unsaved = writing | self._unsaved
+            raise
         except _UNREACHABLE as error:
             self._unsaved = writing | self._unsaved
             if not self._away:

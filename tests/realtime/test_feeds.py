@@ -11,7 +11,7 @@ from models.facts import ChatReceipt, ChatTyping, Hearing, TripLocation, TripSta
 from models.identity import Identity, Role
 from models.messages import Kind, Message
 from models.points import Place, Point, Sighting
-from models.presence import PresenceLimits
+from models.presence import APPROACH_MS, PresenceLimits
 from models.trips import (
     Changed,
     Offer,
@@ -697,6 +697,17 @@ class TestLocations:
         ride.move("accepted", "eve")
         ride.feed.take_sighting(read, Hearing.LIVE)
         assert rita.located == []
+
+    async def test_a_position_from_long_before_the_acceptance_reaches_nobody(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita, ts=-2 * APPROACH_MS)
+        ride.locate(-APPROACH_MS - 1)
+        read = ride.sighting(-APPROACH_MS - 1)
+        assert read is not None
+        ride.feed.take_sighting(read, Hearing.LIVE)
+        assert rita.located == []
+        ride.locate(-APPROACH_MS)
+        assert rita.located == [-APPROACH_MS]
 
     async def test_what_was_read_is_a_sign_of_life(self) -> None:
         ride, rita = Ride(served()), Client(RITA)

@@ -1,0 +1,59 @@
+"""A connection's commands: they wait in order, and do not outlive the session for long."""
+
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from models.identity import Identity, Role
+from realtime.connection import Connection, Request
+from realtime.wire import JSON, Frame
+
+if TYPE_CHECKING:
+    from realtime.engine import Socket
+
+RITA = Identity("rita", Role.RIDER, expires_at=2**50)
+
+
+class Ear:
+    """Stands where a socket stands, and keeps what it was ended with."""
+
+    sid = "one"
+
+    def __init__(self) -> None:
+        self.last: list[tuple[Frame, ...]] = []
+
+    def end(self, *last: Frame) -> None:
+        self.last.append(last)
+
+
+def connected() -> tuple[Connection, Ear]:
+    ear = Ear()
+    return Connection(cast("Socket", ear), JSON, RITA, "phone", "test/1"), ear
+
+
+async def test_commands_come_out_in_order_and_by_their_size() -> None:
+    connection, _ = connected()
+    for number in range(3):
+        connection.enqueue(Request("chat:send", None, number, 10))
+    assert connection.pending_bytes == 30
+    assert [connection.next_request().ack_id for _ in range(3)] == [0, 1, 2]
+    assert connection.pending_bytes == 0
+    assert not connection.may_go_on(0)
+
+
+@pytest.mark.parametrize("code", ["token_expired", "replaced"])
+async def test_no_command_is_run_after_the_session_was_ended(code: str) -> None:
+    connection, ear = connected()
+    connection.enqueue(Request("trip:create", None, 1, 10))
+    connection.end(code, retry=False)
+    connection.end(code, retry=False)
+    assert not connection.may_go_on(0)
+    assert len(ear.last) == 1
+
+
+async def test_what_a_client_sent_before_it_left_is_run_for_a_moment() -> None:
+    connection, _ = connected()
+    connection.enqueue(Request("driver:status", None, None, 10))
+    connection.finish_by = 100.0
+    assert connection.may_go_on(99.9)
+    assert not connection.may_go_on(100.0)
