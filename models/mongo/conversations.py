@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 
 from models.fields import Id, Millis
+from models.grouped import Grouped
 from models.messages import Conversation
 from models.mongo.attempts import insert_once
 from models.mongo.documents import from_document, to_document
-from models.mongo.driver import Collection, Document
+from models.mongo.driver import SHARED, Collection, Document, answering
 
 
 class MongoConversations:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
+        self._searches = Grouped(self._open_with_all, SHARED)
 
     async def create(self, conversation: Conversation, client_id: Id) -> Conversation:
         document = _document(conversation, client_id)
@@ -26,9 +28,19 @@ class MongoConversations:
         still_open = {"_id": conversation_id, "open": True}
         await self._collection.change(still_open, {"$set": {"open": False, "closed_at": at}})
 
+    @answering()
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
-        found = await self._collection.find({"participants": user_id, "open": True})
-        return [from_document(document, Conversation) for document in found]
+        return await self._searches.add(user_id)
+
+    async def _open_with_all(self, user_ids: list[Id]) -> list[list[Conversation]]:
+        users = set(user_ids)
+        found = await self._collection.find({"participants": {"$in": list(users)}, "open": True})
+        with_user: dict[Id, list[Conversation]] = {user_id: [] for user_id in users}
+        for document in found:
+            conversation = from_document(document, Conversation)
+            for user_id in users.intersection(conversation.participants):
+                with_user[user_id].append(conversation)
+        return [with_user[user_id] for user_id in user_ids]
 
 
 def _document(conversation: Conversation, client_id: Id) -> Document:

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from models.collections import message_key
 from models.errors import Unavailable
 from models.fields import Id, Millis, new_id
+from models.grouped import Grouped
 from models.messages import Draft, Message
 from models.mongo.attempts import pauses
 from models.mongo.documents import from_document, to_document
 from models.mongo.driver import Collection, Document, Outcome, answering, encoded
-from models.mongo.group_commit import GroupCommit
 from models.mongo.newest import ONE_STEP, SHORT_STEPS, KnownSeqs, Position, newest_seqs
 
 _GROUP: Final = 200
@@ -33,7 +33,7 @@ _REMEMBERED: Final = 50_000
 class MongoMessages:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._inserts = GroupCommit(collection.insert_each, _GROUP)
+        self._inserts = Grouped(collection.insert_each, _GROUP)
         self._known = KnownSeqs(_REMEMBERED)
         self._turns: WeakValueDictionary[Id, Lock] = WeakValueDictionary()
 

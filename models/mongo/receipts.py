@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from models.collections import receipt_key
 from models.fields import Id
+from models.grouped import Grouped
 from models.messages import Read
 from models.mongo.attempts import pauses
 from models.mongo.documents import from_document
-from models.mongo.driver import Collection, Document, Outcome, answering
-from models.mongo.group_commit import GroupCommit
+from models.mongo.driver import SHARED, Collection, Document, Outcome, answering
 
 _GROUP: Final = 200
 """Receipts in one write at most."""
@@ -43,20 +43,28 @@ class _Wanted(Struct, frozen=True):
 class MongoReceipts:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._group = GroupCommit(self._advance_all, _GROUP)
+        self._group = Grouped(self._advance_all, _GROUP)
+        self._searches = Grouped(self._of_all, SHARED)
 
     @answering()
     async def advance(self, conversation_id: Id, user_id: Id, read: Read) -> Read:
         return await self._group.add(_Wanted(conversation_id, user_id, read))
 
+    @answering()
     async def of(self, conversation_id: Id) -> Mapping[Id, Read]:
-        found = await self._collection.find({"conversation_id": conversation_id})
-        return {document["user_id"]: from_document(document, Read) for document in found}
+        return await self._searches.add(conversation_id)
 
     async def of_user(self, user_id: Id, conversation_ids: SomeOf[Id]) -> Mapping[Id, Read]:
         keys = [receipt_key(conversation_id, user_id) for conversation_id in conversation_ids]
         found = await self._collection.get_many(keys)
         return {document["conversation_id"]: from_document(document, Read) for document in found}
+
+    async def _of_all(self, asked: list[Id]) -> Sequence[Mapping[Id, Read]]:
+        found = await self._collection.find({"conversation_id": {"$in": list(set(asked))}})
+        read: dict[Id, dict[Id, Read]] = {conversation_id: {} for conversation_id in asked}
+        for document in found:
+            read[document["conversation_id"]][document["user_id"]] = from_document(document, Read)
+        return [read[conversation_id] for conversation_id in asked]
 
     @answering()
     async def _advance_all(self, wanted: list[_Wanted]) -> Sequence[Read]:

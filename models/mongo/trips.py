@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from models.fields import Id, Millis
+from models.grouped import Grouped
 from models.mongo.attempts import insert_once
 from models.mongo.documents import from_document, to_document
-from models.mongo.driver import Collection, Document, Duplicate
+from models.mongo.driver import SHARED, Collection, Document, Duplicate, answering
 from models.stores import PinGuard, TripRecord
 from models.trips import followers
 
@@ -18,6 +19,7 @@ class MongoTrips:
     def __init__(self, trips: Collection, pin_guards: Collection) -> None:
         self._trips = trips
         self._pin_guards = pin_guards
+        self._searches = Grouped(self._followed_by_all, SHARED)
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
@@ -31,12 +33,26 @@ class MongoTrips:
         expected = {"_id": record.trip.id, "version": version}
         return await self._trips.replace(expected, _document(record))
 
+    @answering()
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
-        found = await self._trips.find({"followers": key, "chat_until": {"$gt": now}})
-        return [_record(document) for document in found]
+        followed = await self._searches.add((key, now))
+        return [record for record in followed if (record.chat_until or _OPEN_END) > now]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         return await self._trips.keys_up_to("offer_expires_at", now, limit)
+
+    async def _followed_by_all(self, asked: list[tuple[str, Millis]]) -> list[list[TripRecord]]:
+        keys = {key for key, _ in asked}
+        earliest = min(now for _, now in asked)
+        found = await self._trips.find(
+            {"followers": {"$in": list(keys)}, "chat_until": {"$gt": earliest}}
+        )
+        followed: dict[str, list[TripRecord]] = {key: [] for key in keys}
+        for document in found:
+            record = _record(document)
+            for key in keys.intersection(document["followers"]):
+                followed[key].append(record)
+        return [followed[key] for key, _ in asked]
 
     async def pin_guard(self, trip_id: Id) -> PinGuard:
         document = await self._pin_guards.get(trip_id)

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from models.errors import Unavailable
-from models.mongo.group_commit import GroupCommit
+from models.grouped import Grouped
 
 
 class Ledger:
@@ -25,13 +25,13 @@ class Ledger:
         return [-number for number in numbers]
 
 
-def writers(group: GroupCommit[int, int], numbers: range) -> list[asyncio.Task[int]]:
+def writers(group: Grouped[int, int], numbers: range) -> list[asyncio.Task[int]]:
     return [asyncio.create_task(group.add(number)) for number in numbers]
 
 
 async def test_who_comes_while_a_write_is_under_way_shares_the_next() -> None:
     ledger = Ledger()
-    group = GroupCommit(ledger.write, at_most=100)
+    group = Grouped(ledger.write, at_most=100)
     first = writers(group, range(1, 2))
     await ledger.is_writing.wait()
     others = writers(group, range(2, 5))
@@ -44,7 +44,7 @@ async def test_who_comes_while_a_write_is_under_way_shares_the_next() -> None:
 async def test_a_group_has_a_largest_size() -> None:
     ledger = Ledger()
     ledger.is_open.set()
-    group = GroupCommit(ledger.write, at_most=2)
+    group = Grouped(ledger.write, at_most=2)
     assert await asyncio.gather(*writers(group, range(1, 6))) == [-1, -2, -3, -4, -5]
     assert ledger.groups == [[1, 2], [3, 4], [5]]
 
@@ -52,14 +52,14 @@ async def test_a_group_has_a_largest_size() -> None:
 async def test_a_failure_is_told_to_everybody_in_the_group_only() -> None:
     ledger = Ledger()
     ledger.is_open.set()
-    group = GroupCommit(ledger.write, at_most=2)
+    group = Grouped(ledger.write, at_most=2)
     results = await asyncio.gather(*writers(group, range(4)), return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable, Unavailable, int, int]
 
 
 async def test_who_gives_up_before_its_turn_is_left_out() -> None:
     ledger = Ledger()
-    group = GroupCommit(ledger.write, at_most=100)
+    group = Grouped(ledger.write, at_most=100)
     first = writers(group, range(1, 2))
     await ledger.is_writing.wait()
     waiting = writers(group, range(2, 5))
@@ -74,7 +74,7 @@ async def test_who_gives_up_before_its_turn_is_left_out() -> None:
 
 async def test_who_gives_up_while_it_is_written_harms_nobody() -> None:
     ledger = Ledger()
-    group = GroupCommit(ledger.write, at_most=100)
+    group = Grouped(ledger.write, at_most=100)
     first, second = writers(group, range(1, 3))
     await ledger.is_writing.wait()
     first.cancel()
