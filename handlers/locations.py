@@ -1,6 +1,6 @@
 """A driver's points: which are news, where the newest goes. Synchronous: nothing waits for it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from handlers.answers import Located, Rejected
@@ -50,8 +50,20 @@ class LocationHandler:
         self._publish = publish
         self._clock = clock
 
+    def take(self, reporter: Reporter, point: Point, trips: Iterable[Id]) -> str | None:
+        """Take one point, and show it to the trips that the driver serves.
+
+        Returns why it was not taken; None for one that was.
+        """
+        now = self._clock()
+        code = reporter.judge(point, now)
+        if code is None:
+            reporter.take(point)
+            self._show(reporter, point, now, trips)
+        return code
+
     def report(
-        self, reporter: Reporter, points: Iterable[Point | Rejected], trips: Sequence[Id]
+        self, reporter: Reporter, points: Iterable[Point | Rejected], trips: Iterable[Id]
     ) -> Located:
         """Take the points in order; the newest goes to the trips that the driver serves.
 
@@ -73,7 +85,7 @@ class LocationHandler:
             self._show(reporter, reporter.newest, now, trips)
         return Located(accepted=accepted, rejected=rejected)
 
-    def _show(self, reporter: Reporter, point: Point, now: Millis, trips: Sequence[Id]) -> None:
+    def _show(self, reporter: Reporter, point: Point, now: Millis, trips: Iterable[Id]) -> None:
         self._drivers.saw(Sighting(reporter.driver_id, point, reporter.device, now))
         for trip_id in trips:
             location = TripLocation.of(trip_id, point)

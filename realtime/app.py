@@ -20,12 +20,12 @@ from models.presence import PresenceLimits
 from realtime import dispatch
 from realtime.bus import Bus
 from realtime.drivers import RedisDrivers
-from realtime.engine import Server
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.hub import Hub
 from realtime.metrics import Metrics
 from realtime.redis_address import RedisAddress
+from realtime.rides import Rides
 from realtime.sessions import Sessions
 from realtime.settings import Settings
 from realtime.tasks import Tasks
@@ -61,7 +61,7 @@ class Instance:
         self._drivers = RedisDrivers(self._redis)
         self._wire(settings)
         self.app = web.Application()
-        self._server.attach(self.app)
+        self._gateway.attach(self.app)
         self._routes().add_to(self.app)
 
     @classmethod
@@ -70,7 +70,6 @@ class Instance:
         instance = cls(settings, redis_url, mongodb_url)
         await instance._mongo.migrate()
         await instance._bus.start()
-        instance._server.eio.start()
         instance._bus.on_return = instance._following.catch_up
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
@@ -79,10 +78,10 @@ class Instance:
 
     async def stop(self) -> None:
         """Send the clients away, finish what is under way, let go of the stores."""
-        self._server.eio.is_draining = True
-        self._gateway.drain()
+        self._gateway.engine.is_draining = True
+        self._rides.drain()
         await self._commands.stop(finish_s=FINISH_S)
-        await self._server.eio.stop()
+        await self._gateway.engine.stop()
         await self._tasks.stop()
         await self._drivers.flush()
         await self._bus.close()
@@ -122,18 +121,18 @@ class Instance:
             chat=ChatHandler(kept, publish, now),
             metrics=self._metrics,
         )
-        self._gateway = Gateway(
+        self._rides = Rides(
             sessions=sessions,
             commands=dispatch.commands(handlers),
             locate=dispatch.locate(handlers),
             tasks=self._commands,
             metrics=self._metrics,
         )
-        self._server = Server(
-            self._gateway,
-            origins=_origins(settings.allowed_origins),
+        self._gateway = Gateway(
+            cors_allowed_origins=_origins(settings.allowed_origins),
             transports=["polling", "websocket"] if settings.workers == 1 else ["websocket"],
         )
+        self._gateway.add(self._rides)
 
     def _routes(self) -> Routes:
         checks = {
@@ -154,7 +153,7 @@ class Instance:
         return None if self._bus.alive else self._bus.problem
 
     async def _server_problem(self) -> str | None:
-        return "draining" if self._server.eio.is_draining else None
+        return "draining" if self._gateway.engine.is_draining else None
 
     def _bus_counts(self) -> dict[str, int]:
         bus = self._bus

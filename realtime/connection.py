@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import UNSET, Raw
 
@@ -12,7 +13,8 @@ from models.fields import Id, Millis
 from models.identity import Identity
 from models.messages import Message
 from models.rooms import Room
-from realtime.wire import Encoded, Parser
+from realtime.gateway import Client
+from realtime.wire import NAMESPACE, Encoded, Frame, Parser
 
 if TYPE_CHECKING:
     from realtime.engine import Socket
@@ -34,8 +36,20 @@ class Request:
         self.size = size
 
 
-class Connection:
-    """Exists from the accepted token to the end of the transport."""
+class _Nowhere:
+    """Where the socket of a client stood that has left."""
+
+    def write(self, _frame: Frame, _passing: bool = False) -> bool:
+        return True
+
+    def end(self, *_last: Frame) -> None: ...
+
+
+_NOWHERE: Final = _Nowhere()
+
+
+class Connection(Client):
+    """Exists from the accepted token until the client leaves or its transport ends."""
 
     __slots__ = (
         "_own",
@@ -44,38 +58,37 @@ class Connection:
         "device",
         "driving",
         "ended",
-        "expiry",
+        "expiring",
         "finish_by",
-        "id",
         "identity",
         "members",
-        "parser",
+        "missed",
         "pending",
         "pending_bytes",
         "ready",
         "reporter",
-        "socket",
         "working",
     )
 
     def __init__(
         self, socket: "Socket", parser: Parser, identity: Identity, device: str, agent: str
     ) -> None:
-        self.id: str = socket.sid
-        self.socket = socket
-        self.parser = parser
+        super().__init__(token_urlsafe(15), NAMESPACE, socket, parser)
         self.identity = identity
         self.device = device
         self.agent = agent
         self.members: dict[Room, Member] = {}
         self.driving: dict[Id, TripFeed] = {}
         """The running trips that this connection's driver serves."""
+        self.missed: set[TripFeed] = set()
+        """Trips whose newest location it was too slow for, and gets when it has caught up."""
         self.reporter: Reporter | None = None
         self.pending: deque[Request] = deque()
         self.pending_bytes = 0
         self.working: asyncio.Task[None] | None = None
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.expiry: asyncio.TimerHandle | None = None
+        self.expiring = False
+        """Whether the client knows that its token ends soon."""
         self.announced = False
         """Whether other instances know of this connection's device."""
         self.ended = False
@@ -88,11 +101,17 @@ class Connection:
 
         False for a `passing` event that was skipped, because the client is behind.
         """
-        return self.socket.write(self.parser.event(event), passing=passing)
+        return self.socket.write(event.frame(self.parser.binary), passing)
 
     def answer(self, ack_id: int | None, answer: object) -> None:
         if ack_id is not None:
             self.socket.write(self.parser.answer(ack_id, answer))
+
+    def show_missed(self) -> None:
+        """The client has caught up: give it the newest of the locations that it missed."""
+        missed, self.missed = self.missed, set()
+        for feed in missed:
+            feed.show_newest(self)
 
     def enqueue(self, request: Request) -> None:
         self.pending.append(request)
@@ -108,6 +127,11 @@ class Connection:
         self.pending_bytes -= request.size
         return request
 
+    def leave(self) -> None:
+        """The client has left: what is still written to it goes nowhere."""
+        self.ended = True
+        self.socket = cast("Socket", _NOWHERE)
+
     def end(
         self, code: str, *, retry: bool, retry_in_ms: Millis | None = None, close: bool = True
     ) -> None:
@@ -120,7 +144,8 @@ class Connection:
         self.ended = True
         self.pending.clear()
         wait = UNSET if retry_in_ms is None else retry_in_ms
-        reason = self.parser.event(Encoded(SessionEnded.event, SessionEnded(code, retry, wait)))
+        ended = Encoded(SessionEnded.event, SessionEnded(code, retry, wait))
+        reason = ended.frame(self.parser.binary)
         if close:
             self.socket.end(*((reason,) if retry else (reason, self.parser.disconnected())))
         else:

@@ -31,8 +31,8 @@ from models.messages import Draft
 from realtime import payloads
 from realtime.connection import Connection
 from realtime.following import FollowingService
-from realtime.gateway import Command, Then
 from realtime.metrics import Metrics
+from realtime.rides import Command, Locate, Then
 from realtime.sessions import Sessions
 
 P = TypeVar("P")
@@ -100,9 +100,9 @@ def commands(to: Handlers) -> dict[str, Command]:
     }
 
 
-def locate(to: Handlers) -> Callable[[Connection, Raw | None], Located]:
+def locate(to: Handlers) -> Locate:
     """What `driver:location` does, synchronously."""
-    points = to.metrics.points
+    counts = to.metrics.points.counts
 
     def report(connection: Connection, payload: Raw | None) -> Located:
         reporter = connection.reporter
@@ -110,12 +110,23 @@ def locate(to: Handlers) -> Callable[[Connection, Raw | None], Located]:
             raise RuntimeError("a location before the session is ready")
         read = payloads.points(connection.parser, payload)
         located = to.locations.report(reporter, read, tuple(connection.driving))
-        points.labels("accepted").inc(located.accepted)
+        counts["accepted"] += located.accepted
         for rejected in located.rejected:
-            points.labels(rejected.code).inc()
+            counts[rejected.code] += 1
         return located
 
-    return report
+    def direct(connection: Connection, payload: bytes) -> bool:
+        reporter = connection.reporter
+        if reporter is None or not connection.ready.done():
+            return False
+        point = payloads.plain_point(payload)
+        if point is None:
+            return False
+        code = to.locations.take(reporter, point, tuple(connection.driving))
+        counts[code or "accepted"] += 1
+        return True
+
+    return Locate(report, direct)
 
 
 def _plain(payload: type[P], handle: Callable[[Identity, P], Awaitable[object]]) -> Command:

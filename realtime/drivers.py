@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -11,18 +12,24 @@ from redis.exceptions import RedisError
 from models.commands import DriverAvailability
 from models.errors import Unavailable
 from models.fields import Id
+from models.grouped import Grouped
 from models.points import Sighting
 from realtime import keys
 
 _log = logging.getLogger(__name__)
 
-MAX_AT_ONCE: Final = 50
-"""Reads under way; its pool of connections refuses more than 100 instead of letting them wait."""
+MAX_AT_ONCE: Final = 500
+"""Keys in one command."""
 READ_WITHIN_S: Final = 1.0
 PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
 """How long a newest point may wait for others to be written with."""
+_SET_EACH: Final = """
+for i, key in ipairs(KEYS) do
+    redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
+end
+"""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -35,7 +42,9 @@ class RedisDrivers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._unsaved: dict[Id, Sighting] = {}
-        self._turns = asyncio.Semaphore(MAX_AT_ONCE)
+        self._set_each = redis.register_script(_SET_EACH)
+        self._reads = Grouped(self._get_all, MAX_AT_ONCE)
+        self._statuses = Grouped(self._set_all, MAX_AT_ONCE)
         self._asked_again_at = 0.0
         self._away = False
 
@@ -53,8 +62,8 @@ class RedisDrivers:
 
     async def set_status(self, driver_id: Id, status: DriverAvailability) -> None:
         try:
-            async with asyncio.timeout(READ_WITHIN_S), self._turns:
-                await self._redis.set(keys.driver_status(driver_id), status, ex=keys.STATUS_TTL_S)
+            async with asyncio.timeout(READ_WITHIN_S):
+                await self._statuses.add((keys.driver_status(driver_id), status))
         except _UNREACHABLE as error:
             raise Unavailable("the status could not be noted") from error
 
@@ -74,10 +83,9 @@ class RedisDrivers:
             return
         writing, self._unsaved = self._unsaved, {}
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for driver_id, sighting in writing.items():
-                    pipe.set(keys.sighting(driver_id), _encode(sighting), ex=keys.SIGHTING_TTL_S)
-                await pipe.execute()
+            values = [(keys.sighting(key), _encode(sighting)) for key, sighting in writing.items()]
+            for start in range(0, len(values), MAX_AT_ONCE):
+                await self._put(values[start : start + MAX_AT_ONCE], keys.SIGHTING_TTL_S)
             self._away = False
         except asyncio.CancelledError:
             self._unsaved = writing | self._unsaved
@@ -93,9 +101,24 @@ class RedisDrivers:
         if loop.time() < self._asked_again_at:
             return None
         try:
-            async with asyncio.timeout(READ_WITHIN_S), self._turns:
-                stored = await self._redis.get(key)
+            async with asyncio.timeout(READ_WITHIN_S):
+                return await self._reads.add(key)
         except _UNREACHABLE:
             self._asked_again_at = loop.time() + PAUSE_S
             return None
-        return stored.encode() if isinstance(stored, str) else stored
+
+    async def _set_all(self, statuses: list[tuple[str, str]]) -> list[None]:
+        async with asyncio.timeout(READ_WITHIN_S):
+            await self._put(statuses, keys.STATUS_TTL_S)
+        return [None] * len(statuses)
+
+    async def _put(self, values: Sequence[tuple[str, str | bytes]], ttl_s: int) -> None:
+        """Set many keys at the price of one command."""
+        await self._set_each(
+            keys=[key for key, _ in values], args=[ttl_s, *(value for _, value in values)]
+        )
+
+    async def _get_all(self, wanted: list[str]) -> list[bytes | None]:
+        async with asyncio.timeout(READ_WITHIN_S):
+            found = await self._redis.mget(wanted)
+        return [stored.encode() if isinstance(stored, str) else stored for stored in found]

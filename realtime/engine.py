@@ -1,38 +1,33 @@
 """What is taken out of python-socketio and python-engineio, and what stands in its place.
 
-They keep the handshake, polling, the upgrade to WebSocket, origins and HTTP answers. Replaced is
-what costs a task, a timer or a queue per message: frames are written synchronously to the
-transport, read in one plain loop, and one heartbeat serves all clients. Everything here relies on
-internals of pinned versions; `tests/realtime/test_engine_contract.py` fails when one changes.
+They keep the routes, origins, session ids, polling's answers and the choice of transport. Replaced
+is what costs a task, a timer or a queue per message: frames are written to the transport at once
+and handed over as they come, and one wheel has the heartbeats of all clients. Everything here
+relies on internals of pinned versions; `tests/realtime/test_engine_contract.py` fails when one
+changes.
 """
 
 import asyncio
 import base64
 import binascii
-from collections.abc import Awaitable
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
 from secrets import randbelow
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import engineio
 import socketio
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from engineio import packet
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty
+from msgspec import Struct
 
-from models.errors import Invalid, TooLarge
-from realtime.parting import is_open, part
-from realtime.wire import Frame, Parser
+from realtime.websocket import WebSocket
+from realtime.wheel import Wheel
+from realtime.wire import Frame
 
-if TYPE_CHECKING:
-    from realtime.connection import Connection
-
-MAX_FRAME: Final = 256 * 1024
-"""Bytes of the largest frame taken."""
-PING_INTERVAL_S: Final = 25
-PING_TIMEOUT_S: Final = 20
-AUTHENTICATE_WITHIN_S: Final = 10
-BEAT_S: Final = 1.0
 MAX_BEHIND: Final = 1024 * 1024
 """Bytes that wait for a slow client before it is cut off."""
 PASSING_BEHIND: Final = 64 * 1024
@@ -47,25 +42,48 @@ BODY_WITHIN_S: Final = 30.0
 UPGRADE_WITHIN_S: Final = 10.0
 STOP_WITHIN_S: Final = 2.0
 MAX_RETRY_AFTER_S: Final = 5
-_NORMAL: Final = b"\x88\x02\x03\xe8"
-"""The close frame with code 1000."""
-_POLICY_VIOLATION: Final = b"\x88\x02\x03\xf0"
-"""The close frame with code 1008, for whom no `session:ended` could tell why."""
-_SEPARATOR: Final = "\x1e"
+_DEPARTING: Final = 100
+"""Ends of sessions that are worked off in one turn of the loop."""
+_METHODS: Final = frozenset(("GET", "POST", "OPTIONS"))
+_SEPARATOR: Final = b"\x1e"
+_OPEN, _CLOSE, _PING, _PONG, _MESSAGE, _UPGRADE, _NOOP = (b"%d" % kind for kind in range(7))
+
+
+class Limits(Struct, frozen=True):
+    """What a client is told at the handshake, and held to. Seconds and bytes."""
+
+    ping_interval_s: float = 25
+    ping_timeout_s: float = 20
+    max_payload: int = 256 * 1024
+    """Of the largest WebSocket message and polling body taken."""
+    connect_within_s: float | None = 10
+    """How long a client may be here without being let in; None is for ever."""
 
 
 class Receiver(Protocol):
-    """Who takes the Engine.IO messages: the gateway."""
+    """Who takes the Engine.IO messages. No call may wait."""
 
-    def message(self, socket: "Socket", data: str | bytes) -> None: ...
+    def message(self, socket: "Socket", data: bytes, binary: bool) -> None:
+        """Text comes as bytes, too, and may not be UTF-8."""
 
-    def gone(self, socket: "Socket", reason: str) -> None: ...
+    def unreadable(self, socket: "Socket") -> None:
+        """What the client sent is not Engine.IO: the session is to be ended."""
 
-    def fell_behind(self, socket: "Socket") -> None: ...
+    def too_large(self, socket: "Socket") -> None:
+        """A message over the limit, whose client is closed right after."""
+
+    def fell_behind(self, socket: "Socket") -> None:
+        """More waits for the client than may: the session is to be ended."""
+
+    def drained(self, socket: "Socket") -> None:
+        """The client was behind, and has caught up."""
+
+    def gone(self, socket: "Socket", reason: str) -> None:
+        """The session is over. Told once."""
 
 
 class BadPayload(EngineIOError):
-    """What a client sent is not Engine.IO."""
+    """What a client posted is not Engine.IO."""
 
 
 class LostPayload(EngineIOError):
@@ -76,101 +94,152 @@ class Socket(AsyncSocket):
     """An Engine.IO session: one client's transport."""
 
     server: "Engine"
-    upgrading: bool
 
     def __init__(self, server: "Engine", sid: str, environ: dict[str, Any]) -> None:
-        super().__init__(server, sid)
+        # Not `super().__init__`: a WebSocket needs no queue, and there are many of them.
+        self.server = server
+        self.sid = sid
+        self.connected = False
+        self.upgraded = False
+        self.closing = False
+        self.closed = False
+        self.state: Any = None
+        """The receiver's own."""
         self.authorization: str = environ.get("HTTP_AUTHORIZATION", "")
         self.remote: str = environ["aiohttp.request"].remote or ""
-        self.connection: Connection | None = None
-        self.parser: Parser | None = None
-        self.attachments_due = 0
-        """Binary frames that belong to a packet already taken."""
-        self._transport: asyncio.Transport | None = None
+        self.expected_by: float | None = None
+        """When (loop time) the client must have been let in."""
+        self._websocket: WebSocket | None = None
+        self._probe: _Probe | None = None
+        self._queue: asyncio.Queue[Any] | None = None
         self._queued = 0
         """Bytes that wait for the client's next poll."""
+        self._skipped = False
+        """Whether something passing was skipped since the last poll."""
         self._polling = False
-        self._ending = False
         self._fetch_by = 0.0
         now = asyncio.get_running_loop().time()
-        self._opened_at = now
-        self._ping_at = now + PING_INTERVAL_S
+        limits = server.limits
+        if limits.connect_within_s is not None:
+            self.expected_by = now + limits.connect_within_s
+        self._ping_at = now + limits.ping_interval_s
         self._pong_by: float | None = None
+
+    @property
+    def queue(self) -> asyncio.Queue[Any]:
+        """What waits for the client's next poll."""
+        if self._queue is None:
+            self._queue = asyncio.Queue()
+        return self._queue
+
+    @property
+    def upgrading(self) -> bool:
+        """Whether polls are answered at once, with nothing."""
+        return self._probe is not None and self._probe.was_answered
+
+    @property
+    def takes_no_websocket(self) -> bool:
+        """It has one, or is trying one."""
+        return self.upgraded or self._probe is not None
 
     @property
     def transport_name(self) -> str:
         return "websocket" if self.upgraded else "polling"
 
-    def write(self, frame: Frame, *, passing: bool = False) -> bool:
+    def write(self, frame: Frame, passing: bool = False) -> bool:
         """Hand a frame to the client. Never waits.
 
         False for a `passing` frame that was skipped, because the client is behind.
         """
-        transport = self._transport
-        if transport is None:
+        websocket = self._websocket
+        if websocket is None:
             return self._offer(frame, passing=passing)
-        if self._ending or transport.is_closing():
-            return True
-        behind = transport.get_write_buffer_size()
-        if behind > PASSING_BEHIND:
+        if websocket.behind:
             if passing:
                 return False
-            if behind > MAX_BEHIND:
+            if websocket.unsent > MAX_BEHIND:
                 self.server.receiver.fell_behind(self)
                 return True
-        transport.write(frame.websocket)
+        websocket.write(frame.websocket)
         return True
 
-    def end(self, *last: Frame) -> None:
-        """Close the transport; what was written before, and these, still leave."""
-        if self._ending:
+    def end(self, *last: Frame, code: int = WSCloseCode.OK, reason: str = "") -> None:
+        """End the session; what was written before, and these, still leave."""
+        if self.closing:
             return
-        self._ending = True
-        transport = self._transport
-        if transport is None:
+        self.closing = True
+        websocket = self._websocket
+        if websocket is None:
             self._leave_word(last)
-        elif is_open(transport):
+        else:
             for frame in last:
-                transport.write(frame.websocket)
-            transport.write(_POLICY_VIOLATION if self.connection is None else _NORMAL)
-            self.server.spawn(part(transport))
+                websocket.write(frame.websocket)
+            websocket.end(code)
+        self._over(reason or self.server.reason.SERVER_DISCONNECT)
 
     def is_over(self, now: float) -> bool:
         """Whether it has ended, and its client knows why or had the time to ask."""
-        return self.closed and (self.queue.empty() or now > self._fetch_by)
+        return self.closed and (self._nothing_waits or now > self._fetch_by)
 
-    def beat(self, now: float) -> None:
-        """Ping when it is time; end a client that does not answer or does not authenticate."""
-        if self._ending:
-            return
-        if self.connection is None and now - self._opened_at > AUTHENTICATE_WITHIN_S:
-            self.end()
-        elif self._pong_by is not None:
-            if now > self._pong_by:
-                self.end()
-        elif now >= self._ping_at:
-            self._pong_by = now + PING_TIMEOUT_S
-            self._write_own(packet.Packet(packet.PING))
+    def beat(self, now: float) -> float | None:
+        """Ping when it is time; end a client that does not answer or is not let in.
+
+        Returns when to look again (loop time), None when there is nothing left to look after.
+        """
+        if self.closed:
+            if not self.is_over(now):
+                return self._fetch_by
+            self.server.forget(self)
+            return None
+        if self.expected_by is not None and now >= self.expected_by:
+            self.end(code=WSCloseCode.POLICY_VIOLATION)
+        elif self._pong_by is not None and now >= self._pong_by:
+            self.end(reason=self.server.reason.PING_TIMEOUT)
+        elif self._pong_by is None and now >= self._ping_at:
+            timeout = self.server.limits.ping_timeout_s
+            # Late as this may be, for a process that stood still, there is time for an answer.
+            self._pong_by = max(self._ping_at + timeout, now + timeout / 2)
+            self._send_own(_PING)
+        return self.due
 
     async def send(self, pkt: packet.Packet) -> None:
         """Engine.IO's own packets."""
-        self._write_own(pkt)
+        self._send_own(pkt.encode().encode())
 
     def schedule_ping(self) -> None:
         """The heartbeat does it for all."""
 
+    async def close(self, wait: bool = True, abort: bool = False, reason: str = "") -> None:
+        """Engine.IO's way to end a session."""
+        self.end(reason=reason)
+
     async def poll(self) -> list[packet.Packet]:
         """What waits for the client, or what comes next. Raises EngineIOError when it is over."""
+        now = asyncio.get_running_loop().time()
+        self.beat(now)
         if self._polling:
             self.end()  # the other request may be dead, and would swallow what is meant for this
-        if self._polling or self.is_over(asyncio.get_running_loop().time()):
+        if self._polling or self.is_over(now):
             raise QueueEmpty
         self._polling = True
         try:
-            packets: list[packet.Packet] = await super().poll()
+            packets = await self._next_packets()
         finally:
             self._polling = False
         self._queued = 0
+        self._note_fetched()
+        return packets
+
+    async def _next_packets(self) -> list[packet.Packet]:
+        """Raises QueueEmpty when none comes for so long that the session must be over."""
+        queue, limits = self.queue, self.server.limits
+        try:
+            async with asyncio.timeout(limits.ping_interval_s + limits.ping_timeout_s):
+                packets = [await queue.get()]
+        except TimeoutError as error:
+            raise QueueEmpty from error
+        while not queue.empty():
+            packets.append(queue.get_nowait())
         return packets
 
     async def handle_post_request(self, environ: dict[str, Any]) -> None:
@@ -178,194 +247,350 @@ class Socket(AsyncSocket):
         if self.closed:
             raise LostPayload
         try:
-            await self._take_all(_packets(await _body(environ)))
+            for data, binary in _packets(await self._body(environ)):
+                if not self.closing:
+                    self._take(data, binary)
         except EngineIOError as error:
             if isinstance(error, BadPayload):
-                self._refuse()
+                self.server.receiver.unreadable(self)
             if self.sid in self.server.sockets:  # else python-engineio has no answer ready
                 raise
 
-    async def _take_all(self, packets: list[str | bytes]) -> None:
-        for data in packets:
-            if self._ending:
-                return
-            if not self._take(data):
-                await self._closed_by_client()
-                return
+    async def _body(self, environ: dict[str, Any]) -> bytes:
+        """The body of a POST. Raises BadPayload for its size, LostPayload when it does not come."""
+        length = environ.get("CONTENT_LENGTH", "")
+        if not length.isdecimal() or not 0 < int(length) <= self.server.limits.max_payload:
+            raise BadPayload
+        try:
+            async with asyncio.timeout(BODY_WITHIN_S):
+                body: bytes = await environ["wsgi.input"].readexactly(int(length))
+        except (asyncio.IncompleteReadError, OSError, web.RequestPayloadError) as error:
+            raise LostPayload from error
+        return body
 
-    async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.WebSocketResponse:
-        if self.upgrading or self.closed:
-            raise web.HTTPBadRequest(text="the session takes no WebSocket")
-        request: web.Request = environ["aiohttp.request"]
-        response = _WebSocket(self)
-        self.upgrading = self.connected
-        try:
-            await response.prepare(request)
-            accepted = not self.connected or await self._probe(response)
-        finally:
-            self.upgrading = False
-        if not accepted:
-            await response.close()
-            return response
-        try:
-            if request.transport is not None:
-                self._attach(request.transport)
-                await self._read(response)
-        finally:
-            await self._closed_by_client()
+    def begin(self, request: web.Request, opening: packet.Packet) -> web.StreamResponse:
+        """Begin on a WebSocket. Raises what `WebSocket.accept` raises."""
+        websocket = self._new_websocket()
+        response = websocket.accept(request, _as_frame(opening).websocket)
+        self.attach(websocket)
+        websocket.start()
         return response
 
-    async def _probe(self, response: web.WebSocketResponse) -> bool:
-        """The client tries the WebSocket before it leaves polling."""
+    async def _upgrade_websocket(self, environ: dict[str, Any]) -> web.StreamResponse:
+        """Let the client try a WebSocket; the rest happens as its frames come."""
+        if self.closed:
+            raise web.HTTPBadRequest(text="the session takes no WebSocket")
+        websocket = self._new_websocket()
+        probe = self._probe = websocket.owner = _Probe(self, websocket)
         try:
-            async with asyncio.timeout(UPGRADE_WITHIN_S):
-                if await _received(response) != "2probe":
-                    return False
-                await response.send_str("3probe")
-                self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends the waiting poll
-                return await _received(response) == "5"
-        except (TimeoutError, ConnectionError):
-            return False
+            response = websocket.accept(environ["aiohttp.request"])
+        except BaseException:
+            probe.lost()
+            raise
+        websocket.start()
+        return response
 
-    def _attach(self, transport: asyncio.Transport) -> None:
+    def _new_websocket(self) -> WebSocket:
+        limits = self.server.limits
+        return WebSocket(self, max_message=limits.max_payload, high_water=PASSING_BEHIND)
+
+    def attach(self, websocket: WebSocket) -> None:
+        """From now on the client is on its WebSocket; what waited for a poll leaves first."""
         self.connected = self.upgraded = True
-        self._transport = transport
-        while not self.queue.empty():
+        self._probe = None
+        self._websocket, websocket.owner = websocket, self
+        self.server.websockets.add(websocket)
+        while not self._nothing_waits:
             waiting = self.queue.get_nowait()
-            self.queue.task_done()
-            if waiting is not None and waiting.packet_type != packet.NOOP:
-                self._write_own(waiting)
+            if waiting.packet_type != packet.NOOP:
+                websocket.write(_as_frame(waiting).websocket)
+        if self._polling:
+            self.end_poll()
+        self._queue = None
+        self._note_fetched()
 
-    async def _read(self, response: web.WebSocketResponse) -> None:
+    def stay(self, probe: "_Probe") -> None:
+        """An upgrade has failed: the client goes on polling."""
+        if self._probe is probe:
+            self._probe = None
+
+    def end_poll(self) -> None:
+        """Have a waiting poll answered, with nothing."""
+        self.queue.put_nowait(packet.Packet(packet.NOOP))
+
+    def text(self, data: bytes) -> None:
+        """A packet over the WebSocket."""
+        if data[:1] == _MESSAGE:
+            self.server.receive(self, data[1:], False)
+            return
         try:
-            while not (self._ending or self.closed):
-                data = await _received(response)
-                if data is None or not self._take(data):
-                    return
+            self._take_own(data)
         except BadPayload:
-            self._refuse()
+            self.server.receiver.unreadable(self)
 
-    def _take(self, data: str | bytes) -> bool:
-        """One Engine.IO packet; False when it ends the session. Raises BadPayload."""
-        if isinstance(data, bytes):
-            self.server.receiver.message(self, data)
-            return True
+    def binary(self, data: bytes) -> None:
+        self.server.receive(self, data, True)
+
+    def drained(self) -> None:
+        self.server.receiver.drained(self)
+
+    def failed(self, code: int) -> None:
+        if code == WSCloseCode.MESSAGE_TOO_BIG:
+            self.server.receiver.too_large(self)
+        self._over(self.server.reason.TRANSPORT_ERROR)
+
+    def left(self) -> None:
+        self._over(self.server.reason.TRANSPORT_CLOSE)
+
+    def lost(self) -> None:
+        self._over(self.server.reason.TRANSPORT_CLOSE)
+        if self._websocket is not None:
+            self.server.lose(self._websocket)
+            self._websocket = None
+
+    def _take(self, data: bytes, binary: bool) -> None:
+        """A polled packet. Raises BadPayload."""
+        if binary:
+            self.server.receive(self, data, True)
+        elif data[:1] == _MESSAGE:
+            self.server.receive(self, data[1:], False)
+        else:
+            self._take_own(data)
+
+    def _take_own(self, data: bytes) -> None:
+        """One of Engine.IO's own packets. Raises BadPayload."""
         kind = data[:1]
-        if kind == "4":
-            self.server.receiver.message(self, data[1:])
-        elif kind == "3":
+        if kind == _PONG:
             self._pong_by = None
-            self._ping_at = asyncio.get_running_loop().time() + PING_INTERVAL_S
-        elif kind not in ("1", "5", "6"):
+            self._ping_at = asyncio.get_running_loop().time() + self.server.limits.ping_interval_s
+            self.server.wheel.add(self, self.due)
+        elif kind == _CLOSE:
+            self._leave()
+        elif kind not in (_UPGRADE, _NOOP):
             raise BadPayload
-        return kind != "1"
 
-    def _refuse(self) -> None:
-        """End the session of a client that does not speak Engine.IO, and say so."""
-        if self.connection is None:
-            self.end()
+    def _leave(self) -> None:
+        """The client has closed the session."""
+        if self._websocket is None:
+            if self._polling:
+                self.end_poll()
+            self._over(self.server.reason.CLIENT_DISCONNECT)
         else:
-            self.connection.end(Invalid.code, retry=True)
+            self.end(reason=self.server.reason.CLIENT_DISCONNECT)
 
-    async def _closed_by_client(self) -> None:
-        if self._transport is None:
-            self.queue.put_nowait(packet.Packet(packet.NOOP))  # ends a waiting poll
+    def _over(self, reason: str) -> None:
+        if self.closed:
+            return
+        self.closing = self.closed = True
+        if self._probe is not None:
+            self._probe.stop()
+        if self._websocket is not None:
+            self.server.forget(self)
         else:
-            self.end()
-            self._transport = None
-        await self.close(wait=False, abort=True, reason=self.server.reason.TRANSPORT_CLOSE)
+            now = asyncio.get_running_loop().time()
+            self.server.wheel.add(self, max(self._fetch_by, now))
+        self.server.depart(self, reason)
+
+    def expect(self) -> None:
+        """Have the client be let in, within the time that it has for that."""
+        within = self.server.limits.connect_within_s
+        if within is not None and not self.closed:
+            self.expected_by = asyncio.get_running_loop().time() + within
+            self.server.wheel.add(self, self.due)
+
+    @property
+    def due(self) -> float:
+        """When to look after it next (loop time)."""
+        due = self._ping_at if self._pong_by is None else self._pong_by
+        return due if self.expected_by is None else min(due, self.expected_by)
+
+    @property
+    def _nothing_waits(self) -> bool:
+        return self._queue is None or self._queue.empty()
 
     def _offer(self, frame: Frame, *, passing: bool) -> bool:
         """See `write`: the client fetches the frame with its next poll."""
-        if self._ending or self.closed:
+        if self.closing:
             return True
         packets = self.queue.qsize()
         if passing and (packets >= PASSING_QUEUED or self._queued > PASSING_BEHIND):
+            self._skipped = True
             return False
         if packets >= MAX_QUEUED or self._queued > MAX_BEHIND:
             self.server.receiver.fell_behind(self)
         else:
-            self._queue(frame)
+            self._enqueue(frame)
         return True
 
     def _leave_word(self, last: tuple[Frame, ...]) -> None:
-        """Close; the client fetches these, or, when there are none, that it is over.
+        """The client fetches these, or, when there are none, that it is over.
 
         Not both in one poll: the JavaScript client would close before it has read the rest.
         """
         for frame in last:
-            self._queue(frame)
+            self._enqueue(frame)
         if last:
             self._fetch_by = asyncio.get_running_loop().time() + FETCH_WITHIN_S
-        self.server.spawn(self.close(wait=False, abort=bool(last)))
+        else:
+            self.queue.put_nowait(packet.Packet(packet.CLOSE))
 
-    def _queue(self, frame: Frame) -> None:
+    def _note_fetched(self) -> None:
+        """Nothing waits for the client any more."""
+        if self._skipped:
+            self._skipped = False
+            self.server.receiver.drained(self)
+
+    def _enqueue(self, frame: Frame) -> None:
         self._queued += len(frame.data)
         data = frame.data if frame.binary else frame.data[1:].decode()
         self.queue.put_nowait(packet.Packet(packet.MESSAGE, data))
 
-    def _write_own(self, pkt: packet.Packet) -> None:
-        transport = self._transport
-        if transport is None:
-            self.queue.put_nowait(pkt)
-        elif is_open(transport):
-            data = pkt.encode()
-            binary = isinstance(data, bytes)
-            transport.write(Frame(data if binary else data.encode(), binary=binary).websocket)
+    def _send_own(self, data: bytes) -> None:
+        """One of Engine.IO's own packets, all of which are text."""
+        if self._websocket is not None:
+            self._websocket.write(Frame(data, binary=False).websocket)
+        else:
+            self.queue.put_nowait(packet.Packet(encoded_packet=data.decode()))
 
 
-class _WebSocket(web.WebSocketResponse):
-    """A WebSocket that aiohttp closes (a frame too large, no UTF-8) no faster than we do."""
+class _Stranger:
+    """A WebSocket that nobody waits for: whatever it sends is dropped."""
 
-    def __init__(self, socket: Socket) -> None:
-        super().__init__(max_msg_size=MAX_FRAME + 1, compress=False)
+    def text(self, _data: bytes) -> None: ...
+
+    def binary(self, _data: bytes) -> None: ...
+
+    def drained(self) -> None: ...
+
+    def failed(self, _code: int) -> None: ...
+
+    def left(self) -> None: ...
+
+    def lost(self) -> None: ...
+
+
+class _Probe(_Stranger):
+    """A WebSocket that a polling client tries before it changes over."""
+
+    def __init__(self, socket: Socket, websocket: WebSocket) -> None:
         self._socket = socket
+        self._websocket = websocket
+        self.was_answered = False
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(UPGRADE_WITHIN_S, self.stop)
 
-    async def close(
-        self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True
-    ) -> bool:
-        connection = self._socket.connection
-        if code == WSCloseCode.MESSAGE_TOO_BIG and connection is not None:
-            connection.end(TooLarge.code, retry=True, close=False)
-        return await super().close(code=code, message=message, drain=drain)
+    def text(self, data: bytes) -> None:
+        if not self.was_answered and data == b"2probe":
+            self.was_answered = True
+            self._websocket.write(Frame(b"3probe", binary=False).websocket)
+            self._socket.end_poll()
+        elif self.was_answered and data == _UPGRADE:
+            self._deadline.cancel()
+            self._socket.attach(self._websocket)
+        else:
+            self.stop()
 
-    def _close_transport(self) -> None:
-        if self._req is not None and self._req.transport is not None:
-            part(self._req.transport)
+    def binary(self, _data: bytes) -> None:
+        self.stop()
+
+    def failed(self, _code: int) -> None:
+        self.lost()
+
+    def left(self) -> None:
+        self.lost()
+
+    def lost(self) -> None:
+        self._deadline.cancel()
+        self._socket.stay(self)
+
+    def stop(self) -> None:
+        self.lost()
+        self._websocket.end()
 
 
 class Engine(engineio.AsyncServer):
     """The Engine.IO server: many sockets, one heartbeat."""
 
-    receiver: Receiver
     sockets: dict[str, Socket]
 
-    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - what python-socketio passes on
-        super().__init__(**options)
-        self._tasks: set[asyncio.Future[Any]] = set()
-        self._heartbeat: asyncio.Task[None] | None = None
+    def __init__(self, receiver: Receiver, limits: Limits, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(
+            **options
+            | {
+                "async_mode": "aiohttp",
+                "max_http_buffer_size": limits.max_payload,
+                "ping_interval": limits.ping_interval_s,
+                "ping_timeout": limits.ping_timeout_s,
+                "http_compression": False,
+                "monitor_clients": False,
+            }
+        )
+        self.receiver = receiver
+        self.receive = receiver.message
+        self.limits = limits
+        self.wheel: Wheel[Socket] = Wheel(
+            min(1.0, limits.ping_interval_s / 40, limits.ping_timeout_s / 40), Socket.beat
+        )
+        self.websockets: set[WebSocket] = set()
+        self._all_lost: asyncio.Future[None] | None = None
+        self._departed: deque[tuple[Socket, str]] = deque()
         self.is_draining = False
         """Whether newcomers are sent elsewhere."""
 
-    def start(self) -> None:
-        self._heartbeat = asyncio.create_task(self._beat())
+    def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
+        """Serve under this path; what is open ends with the application."""
+        app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
+        app.on_shutdown.append(self._stop_with)
 
     async def stop(self) -> None:
-        if self._heartbeat is not None:
-            self._heartbeat.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_WITHIN_S)
+        """End every session, and give the clients a moment to read what was written."""
+        self.is_draining = True
+        for socket in list(self.sockets.values()):
+            socket.end()
+        self.wheel.stop()
+        if self.websockets:
+            self._all_lost = asyncio.get_running_loop().create_future()
+            await asyncio.wait((self._all_lost,), timeout=STOP_WITHIN_S)
+        for websocket in list(self.websockets):
+            websocket.abort()
 
-    def spawn(self, work: Awaitable[Any]) -> None:
-        task = asyncio.ensure_future(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    async def handle_request(self, request: web.Request) -> Any:  # noqa: ANN401 - a response
+        """Answer what polls, posts or wants to be a WebSocket."""
+        if request.method not in _METHODS:
+            raise web.HTTPBadRequest(text="the method is GET or POST")
+        transport = request.query.get("transport")
+        if not transport and request.method == "GET":
+            raise web.HTTPBadRequest(text="transport is polling or websocket")
+        if transport != "polling" and request.method == "POST":
+            raise web.HTTPBadRequest(text="only who polls posts")
+        socket = self.sockets.get(request.query.get("sid", ""))
+        if socket is not None and socket.takes_no_websocket and _is_websocket(request):
+            return _refuse_websocket(request)
+        return await super().handle_request(request)
 
     async def disconnect(self, sid: str | None = None) -> None:
         """End one session without waiting for the client to fetch what is queued."""
         socket = self.sockets.get(sid or "")
         if socket is not None:
             socket.end()
+
+    def forget(self, socket: Socket) -> None:
+        self.sockets.pop(socket.sid, None)
+        self.wheel.remove(socket)
+
+    def depart(self, socket: Socket, reason: str) -> None:
+        """A session is over: the receiver, which may be in the middle of something, hears of it
+        a moment later, and of very many little by little, so that nobody else has to wait.
+        """
+        if not self._departed:
+            asyncio.get_running_loop().call_soon(self._tell_departed)
+        self._departed.append((socket, reason))
+
+    def lose(self, websocket: WebSocket) -> None:
+        """The transport of a WebSocket is gone."""
+        self.websockets.discard(websocket)
+        if not self.websockets and self._all_lost is not None and not self._all_lost.done():
+            self._all_lost.set_result(None)
 
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
@@ -374,41 +599,45 @@ class Engine(engineio.AsyncServer):
             return _elsewhere()
         socket = Socket(self, self.generate_id(), environ)
         self.sockets[socket.sid] = socket
-        await socket.send(self._open_packet(socket.sid, transport))
+        upgrades = self._upgrades(socket.sid, transport) if "websocket" in self.transports else []
+        opening = _opening(socket, upgrades)
         if transport == "websocket":
-            try:
-                return await socket._upgrade_websocket(environ)  # also checks the headers
-            finally:
-                self.sockets.pop(socket.sid, None)
+            return self._begin(socket, environ["aiohttp.request"], opening)
         socket.connected = True
-        return self._ok(await socket.poll(), jsonp_index=jsonp_index)
+        self.wheel.add(socket, socket.due)
+        return self._ok([opening], jsonp_index=jsonp_index)
+
+    def _begin(
+        self, socket: Socket, request: web.Request, opening: packet.Packet
+    ) -> web.StreamResponse:
+        try:
+            response = socket.begin(request, opening)
+        except BaseException:
+            self.sockets.pop(socket.sid, None)
+            raise
+        if not socket.closed:
+            self.wheel.add(socket, socket.due)
+        return response
+
+    def _tell_departed(self) -> None:
+        try:
+            for _ in range(min(len(self._departed), _DEPARTING)):
+                self.receiver.gone(*self._departed.popleft())
+        finally:
+            if self._departed:
+                asyncio.get_running_loop().call_soon(self._tell_departed)
+
+    def _ok(self, packets: Any = None, headers: Any = None, jsonp_index: Any = None) -> Any:  # noqa: ANN401
+        """The answer to a POST is `ok`, in small letters."""
+        answer = super()._ok(packets, headers, jsonp_index)
+        return answer if packets is not None else answer | {"response": b"ok"}
 
     def _get_socket(self, sid: str) -> Socket:
         """Raises KeyError. One that is closed answers requests itself, until it is over."""
         return self.sockets[sid]
 
-    def _open_packet(self, sid: str, transport: str) -> packet.Packet:
-        return packet.Packet(
-            packet.OPEN,
-            {
-                "sid": sid,
-                "upgrades": self._upgrades(sid, transport),
-                "pingTimeout": PING_TIMEOUT_S * 1000,
-                "pingInterval": PING_INTERVAL_S * 1000,
-                "maxPayload": MAX_FRAME,
-            },
-        )
-
-    async def _beat(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(BEAT_S)
-            now = loop.time()
-            for socket in list(self.sockets.values()):
-                if socket.is_over(now):
-                    self.sockets.pop(socket.sid, None)
-                else:
-                    socket.beat(now)
+    async def _stop_with(self, _app: web.Application) -> None:
+        await self.stop()
 
 
 class Server(socketio.AsyncServer):
@@ -416,26 +645,40 @@ class Server(socketio.AsyncServer):
 
     eio: Engine
 
-    def __init__(self, receiver: Receiver, *, origins: Any, transports: list[str]) -> None:  # noqa: ANN401
-        super().__init__(
-            async_mode="aiohttp",
-            transports=transports,
-            cors_allowed_origins=origins,
-            max_http_buffer_size=MAX_FRAME,
-            ping_interval=PING_INTERVAL_S,
-            ping_timeout=PING_TIMEOUT_S,
-            http_compression=False,
-            monitor_clients=False,
-        )
-        self.eio.receiver = receiver
+    def __init__(self, receiver: Receiver, limits: Limits, **options: Any) -> None:  # noqa: ANN401
+        """`options` are python-engineio's: `transports`, `cors_allowed_origins`."""
+        self._receiver = receiver
+        self._limits = limits
+        super().__init__(async_mode="aiohttp", **options)
 
-    def _engineio_server_class(self) -> type[Engine]:
-        return Engine
+    def _engineio_server_class(self) -> Any:  # noqa: ANN401 - called with python-engineio's options
+        return partial(Engine, self._receiver, self._limits)
 
-    async def _handle_eio_disconnect(self, eio_sid: str, reason: str) -> None:
-        socket = self.eio.sockets.get(eio_sid)
-        if socket is not None:
-            self.eio.receiver.gone(socket, reason)
+
+def _is_websocket(request: web.Request) -> bool:
+    return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _refuse_websocket(request: web.Request) -> web.StreamResponse:
+    """Close a session's second WebSocket: as a WebSocket, which clients take for an answer."""
+    websocket = WebSocket(_Stranger(), max_message=0, high_water=PASSING_BEHIND)
+    response = websocket.accept(request)
+    websocket.end(WSCloseCode.POLICY_VIOLATION)
+    return response
+
+
+def _opening(socket: Socket, upgrades: list[str]) -> packet.Packet:
+    limits = socket.server.limits
+    return packet.Packet(
+        packet.OPEN,
+        {
+            "sid": socket.sid,
+            "upgrades": upgrades,
+            "pingTimeout": round(limits.ping_timeout_s * 1000),
+            "pingInterval": round(limits.ping_interval_s * 1000),
+            "maxPayload": limits.max_payload,
+        },
+    )
 
 
 def _elsewhere() -> dict[str, Any]:
@@ -448,44 +691,23 @@ def _elsewhere() -> dict[str, Any]:
     }
 
 
-async def _received(response: web.WebSocketResponse) -> str | bytes | None:
-    """The next text or binary message; None at the end."""
+def _as_frame(waiting: packet.Packet) -> Frame:
+    data = waiting.encode()
+    binary = isinstance(data, bytes)
+    return Frame(data if binary else data.encode(), binary=binary)
+
+
+def _packets(body: bytes) -> Iterable[tuple[bytes, bool]]:
+    """A polling payload as its packets, each with whether it is binary. Raises BadPayload."""
+    for encoded in body.split(_SEPARATOR):
+        if encoded.startswith(b"b"):
+            yield _decoded(encoded[1:]), True
+        else:
+            yield encoded, False
+
+
+def _decoded(encoded: bytes) -> bytes:
     try:
-        message = await response.receive()
-    except ConnectionError:  # the client went while its ping was answered
-        return None
-    if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-        data: str | bytes = message.data
-        return data
-    return None
-
-
-async def _body(environ: dict[str, Any]) -> bytes:
-    """The body of a POST. Raises BadPayload for its size, LostPayload when it does not come."""
-    length = environ.get("CONTENT_LENGTH", "")
-    if not length.isdecimal() or not 0 < int(length) <= MAX_FRAME:
-        raise BadPayload
-    try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            body: bytes = await environ["wsgi.input"].readexactly(int(length))
-    except (asyncio.IncompleteReadError, OSError, web.RequestPayloadError) as error:
-        raise LostPayload from error
-    return body
-
-
-def _packets(body: bytes) -> list[str | bytes]:
-    """A polling payload as its packets. Raises BadPayload."""
-    try:
-        return [_unpacked(encoded) for encoded in body.decode().split(_SEPARATOR)]
-    except UnicodeDecodeError as error:
-        raise BadPayload from error
-
-
-def _unpacked(encoded: str) -> str | bytes:
-    """A packet of a polling payload: text as it is, binary in base64 after a "b"."""
-    if not encoded.startswith("b"):
-        return encoded
-    try:
-        return base64.b64decode(encoded[1:], validate=True)
+        return base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError) as error:
         raise BadPayload from error

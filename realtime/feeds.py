@@ -161,7 +161,7 @@ class Feed:
 class Signal:
     """What is heard of the driver who serves a trip."""
 
-    __slots__ = ("behind", "hearing", "last_seen", "location", "since", "ts")
+    __slots__ = ("hearing", "last_seen", "location", "since", "ts")
 
     def __init__(self, since: Millis) -> None:
         """`since` (ms) is when the driver came onto the trip: from then on it is waited for."""
@@ -170,8 +170,6 @@ class Signal:
         self.location: Encoded | None = None
         self.ts: Millis = -1
         self.since = since
-        self.behind: set[Member] = set()
-        """Members that were too slow for the newest location, and get it when they can."""
 
 
 class TripFeed(Feed):
@@ -199,7 +197,7 @@ class TripFeed(Feed):
 
     def remove(self, member: Member) -> None:
         super().remove(member)
-        self.watchers.pop(member.connection, None)
+        self.unwatch(member)
         member.connection.driving.pop(self.trip_id, None)
 
     def know(self, trip: Trip) -> list[Member]:
@@ -260,11 +258,12 @@ class TripFeed(Feed):
         if signal.hearing is None:
             signal.hearing = hearing
         known = seen.point.ts if seen is not None else -1
-        if signal.location is not None and signal.ts > known and self.is_served:
-            member.connection.send(signal.location, passing=True)
+        if signal.ts > known and self.is_served:
+            self.show_newest(member.connection)
 
     def unwatch(self, member: Member) -> None:
         self.watchers.pop(member.connection, None)
+        member.connection.missed.discard(self)
 
     def take_location(self, driver_id: str, ts: Millis, event: Encoded, now: Millis) -> None:
         """A location of this driver, unless it is not the trip's, or not news."""
@@ -296,16 +295,15 @@ class TripFeed(Feed):
         point = msgspec.json.decode(signal.location.json, type=Point)
         return Sighting(driver_id, point, "", signal.last_seen)
 
-    def show_newest(self) -> None:
-        """The newest location, once more for those that were behind when it came."""
-        location, behind = self.signal.location, self.signal.behind
-        if behind and location is not None:
-            self.signal.behind = {
-                member
-                for member in behind
-                if member.connection in self.watchers
-                and not member.connection.send(location, passing=True)
-            }
+    def show_newest(self, connection: Connection) -> None:
+        """The newest location, for a connection that was behind when it came."""
+        location = self.signal.location
+        if (
+            location is not None
+            and connection in self.watchers
+            and not connection.send(location, passing=True)
+        ):
+            connection.missed.add(self)
 
     def take_typing(self, event: Encoded, source: str) -> None:
         """Who is writing, for subscribed parties but the author (its key)."""
@@ -361,12 +359,9 @@ class TripFeed(Feed):
     def _show(self, ts: Millis, event: Encoded) -> None:
         signal = self.signal
         signal.location, signal.ts = event, ts
-        behind = signal.behind
-        for member in self.watchers.values():
-            if not member.connection.send(event, passing=True):
-                behind.add(member)
-            elif behind:
-                behind.discard(member)
+        for connection in self.watchers:
+            if not connection.send(event, passing=True):
+                connection.missed.add(self)
 
     def _tell_hearing(self, hearing: Hearing) -> None:
         self.signal.hearing = hearing

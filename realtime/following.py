@@ -84,7 +84,8 @@ class FollowingService:
         await self._listen(connection)
         members, followed = await self._join_followed(connection)
         opening = await self._sessions.opening(identity, followed)
-        connection.reporter = Reporter(identity.user_id, connection.device, opening.sighting)
+        if identity.role is Role.DRIVER:  # nobody else may report
+            connection.reporter = Reporter(identity.user_id, connection.device, opening.sighting)
         return opening.ready, lambda: self._opened(members, opening)
 
     def close(self, connection: Connection) -> None:
@@ -157,11 +158,10 @@ class FollowingService:
         self._tasks.start(self.repair.check(list(self.feeds.values())))
 
     def check_watched(self) -> None:
-        """Tell of drivers not heard for too long; show newest locations to who was behind."""
+        """Tell of drivers not heard for too long."""
         now = self._clock()
         for feed in self.watched.values():
             feed.check_driver(self._presence, now)
-            feed.show_newest()
 
     async def _listen(self, connection: Connection) -> None:
         room = rooms.user(connection.identity.user_id)

@@ -1,233 +1,254 @@
-"""The door: Socket.IO packets in, typed commands to the handlers, acknowledgements out."""
+"""The door: Socket.IO packets in, and to the namespace that they are for.
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Mapping
-from secrets import randbelow
-from typing import Any, Final
+Source: Socket.IO protocol, revision 5. What a namespace means is its own affair: the rides are one
+(`realtime.rides`), anything else may be another (`realtime.plain`), on one application or several.
+"""
 
-import msgspec
-from msgspec import Raw, Struct
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeVar
 
-from handlers import access
-from models.commands import DRIVER_LOCATION
-from models.errors import Internal, Invalid, RateLimited, RidewireError, Unavailable, UnknownEvent
-from realtime import payloads, wire
-from realtime.connection import Connection, Request
-from realtime.engine import Socket
-from realtime.metrics import Metrics
-from realtime.sessions import Sessions
-from realtime.tasks import Tasks
+from aiohttp import WSCloseCode, web
+from msgspec import Raw
+
+from realtime import wire
+from realtime.engine import Engine, Limits, Server, Socket
 from realtime.wire import Malformed, Packet, Parser
 
-_log = logging.getLogger(__name__)
+_NO_LIMITS: Final = Limits()
 
-MAX_PENDING: Final = 200
-"""Commands of one connection that wait for their turn."""
-MAX_PENDING_BYTES: Final = 1024 * 1024
-"""And their size; the largest frame fits several times."""
-PENDING_RETRY_MS: Final = 1_000
-DRAIN_SPREAD_MS: Final = 5_000
-
-Then = Callable[[], None]
-Run = Callable[[Connection, Any], Awaitable[tuple[object, Then | None]]]
-"""What a command does: its answer, and what is to follow once that is written."""
+Direct = Callable[[Any, bytes], bool]
+"""What takes the payload of an event right from its packet; False leaves it to the namespace."""
 
 
-class Command(Struct, frozen=True):
-    payload: type[Any]
-    run: Run
+class Refused(Exception):
+    """The client may not join the namespace: what its CONNECT_ERROR says."""
+
+    def __init__(self, message: str, data: object = None) -> None:
+        super().__init__(message)
+        self.error = {"message": message} | ({} if data is None else {"data": data})
+
+
+class Client:
+    """A client in one namespace."""
+
+    __slots__ = ("id", "namespace", "parser", "socket")
+
+    def __init__(self, id: str, namespace: str, socket: Socket, parser: Parser) -> None:  # noqa: A002
+        self.id = id
+        self.namespace = namespace
+        self.socket = socket
+        self.parser = parser
+
+
+C = TypeVar("C", bound=Client)
+
+
+class Namespace(ABC, Generic[C]):
+    """Whom a namespace's clients talk to. Every call returns at once; work is done in tasks."""
+
+    name: str = wire.NAMESPACE
+    direct: Mapping[str, Direct] = MappingProxyType({})
+    """Events of the main namespace that skip the parsing where they come as JSON without an
+    acknowledgement: by name, what takes `(client, payload)`."""
+
+    @abstractmethod
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C:
+        """Make a client of a socket that wants to join. Raises Refused."""
+
+    @abstractmethod
+    def joined(self, client: C) -> None:
+        """The client knows that it has joined: what is written now arrives after that."""
+
+    @abstractmethod
+    def event(self, client: C, packet: Packet, attachments: Sequence[bytes]) -> None:
+        """Raises Malformed."""
+
+    @abstractmethod
+    def left(self, client: C, reason: str) -> None:
+        """The client has left the namespace, or its transport has ended."""
+
+    def acknowledged(self, client: C, packet: Packet, attachments: Sequence[bytes]) -> None:
+        """The answer to an event that asked for one. Raises Malformed."""
+
+    def caught_up(self, client: C) -> None:
+        """The client was behind, and has caught up."""
+
+    def malformed(self, client: C, error: Malformed) -> None:
+        """The client sent what cannot be read, and is closed right after."""
+
+    def too_large(self, client: C) -> None:
+        """The client sent more than is taken, and is closed right after."""
+
+    def fell_behind(self, client: C) -> None:
+        """More waits for the client than may, and it is closed right after."""
+
+
+class _Session:
+    """What the gateway knows of a socket."""
+
+    __slots__ = ("attachments", "clients", "direct", "parser", "unfinished")
+
+    def __init__(self, parser: Parser, direct: tuple[tuple[bytes, Direct], ...]) -> None:
+        """`direct` are the events that skip the parsing, by what their packets begin with."""
+        self.parser = parser
+        self.direct = direct
+        self.clients: dict[str, Client] = {}
+        self.unfinished: Packet | None = None
+        """The packet that waits for its attachments."""
+        self.attachments: list[bytes] = []
 
 
 class Gateway:
-    """Reads packets and gives each connection's commands to the handlers, in order.
+    """A Socket.IO server for any namespaces."""
 
-    `driver:location` waits for nobody: it is handled as it comes, without a task.
-    """
+    def __init__(self, limits: Limits = _NO_LIMITS, **options: Any) -> None:  # noqa: ANN401
+        """`options` are python-engineio's: `transports`, `cors_allowed_origins`."""
+        self._server = Server(self, limits, **options)
+        self.engine: Engine = self._server.eio
+        self._limits = limits
+        self._namespaces: dict[str, Namespace[Any]] = {}
+        self._direct: tuple[tuple[bytes, Direct], ...] = ()
 
-    def __init__(
-        self,
-        *,
-        sessions: Sessions,
-        commands: Mapping[str, Command],
-        locate: Callable[[Connection, Raw | None], object],
-        tasks: Tasks,
-        metrics: Metrics,
-    ) -> None:
-        self._sessions = sessions
-        self._commands = commands
-        self._locate = locate
-        self._tasks = tasks
-        self._metrics = metrics
+    def add(self, namespace: Namespace[Any]) -> None:
+        """Open a namespace, in place of the one of the same name."""
+        self._namespaces[namespace.name] = namespace
+        if namespace.name == wire.NAMESPACE:
+            self._direct = tuple(
+                (b'2["%b",' % event.encode(), take) for event, take in namespace.direct.items()
+            )
 
-    def message(self, socket: Socket, data: str | bytes) -> None:
-        """One Engine.IO message of a client."""
-        if socket.attachments_due and isinstance(data, bytes):
-            socket.attachments_due -= 1  # no command takes binary data: the event said so already
-            return
-        parser = socket.parser
-        if parser is None:
-            parser = socket.parser = wire.JSON if isinstance(data, str) else wire.MSGPACK
+    def attach(self, app: web.Application, path: str = "socket.io") -> None:
+        """Serve under this path of an application, and end with it."""
+        self._server.attach(app, path)
+
+    def message(self, socket: Socket, data: bytes, binary: bool) -> None:
+        """See `realtime.engine.Receiver`."""
+        session = socket.state
+        if session is None:
+            session = socket.state = self._session(binary)
+        elif not binary:
+            for head, take in session.direct:
+                if data.startswith(head) and data.endswith(b"]") and session.unfinished is None:
+                    client = session.clients.get(wire.NAMESPACE)
+                    if client is not None and take(client, data[len(head) : -1]):
+                        return
         try:
-            self._packet(socket, parser, parser.packet(data))
+            self._read(socket, session, data, binary=binary)
         except Malformed as error:
-            _refuse_malformed(socket, error)
+            self._malformed(socket, error)
 
-    def gone(self, socket: Socket, reason: str) -> None:
-        """The transport ended."""
-        connection = socket.connection
-        if connection is not None:
-            self._sessions.close(connection, reason)
+    def _session(self, binary: bool) -> _Session:
+        """What a client's first message is written in tells its parser."""
+        return _Session(wire.MSGPACK, ()) if binary else _Session(wire.JSON, self._direct)
+
+    def unreadable(self, socket: Socket) -> None:
+        """See `realtime.engine.Receiver`."""
+        self._malformed(socket, Malformed("no Engine.IO packet"))
+
+    def too_large(self, socket: Socket) -> None:
+        """See `realtime.engine.Receiver`."""
+        for namespace, client in self._clients(socket):
+            namespace.too_large(client)
 
     def fell_behind(self, socket: Socket) -> None:
-        """The client reads more slowly than it is written to."""
-        if socket.connection is not None:
-            socket.connection.end("slow_consumer", retry=True)
+        """See `realtime.engine.Receiver`."""
+        for namespace, client in self._clients(socket):
+            namespace.fell_behind(client)
+        socket.end()
+
+    def drained(self, socket: Socket) -> None:
+        """See `realtime.engine.Receiver`."""
+        for namespace, client in self._clients(socket):
+            namespace.caught_up(client)
+
+    def gone(self, socket: Socket, reason: str) -> None:
+        """See `realtime.engine.Receiver`."""
+        for namespace, client in self._clients(socket):
+            namespace.left(client, reason)
+        socket.state = None
+
+    def _clients(self, socket: Socket) -> list[tuple[Namespace[Any], Client]]:
+        session = socket.state
+        if session is None:
+            return []
+        return [(self._namespaces[name], client) for name, client in session.clients.items()]
+
+    def _read(self, socket: Socket, session: _Session, data: bytes, *, binary: bool) -> None:
+        unfinished = session.unfinished
+        if unfinished is not None:
+            self._attach(socket, session, unfinished, data, binary=binary)
+            return
+        if binary is not session.parser.binary:
+            raise Malformed("text and binary messages mixed")
+        packet = session.parser.packet(data)
+        if packet.attachments:
+            session.unfinished = packet
         else:
-            socket.end()
+            self._take(socket, session, packet, ())
 
-    def drain(self) -> None:
-        """Send everybody away, to come back to another instance at spread-out times."""
-        for connection in self._sessions.all():
-            connection.end("draining", retry=True, retry_in_ms=randbelow(DRAIN_SPREAD_MS))
+    def _attach(
+        self, socket: Socket, session: _Session, packet: Packet, data: bytes, *, binary: bool
+    ) -> None:
+        """A message that belongs to a packet; all of them are no larger than one may be."""
+        session.attachments.append(data)
+        total = sum(map(len, session.attachments))
+        if not binary or total > self._limits.max_payload:
+            raise Malformed("attachments were expected, and not so large", packet.ack_id)
+        if len(session.attachments) == packet.attachments:
+            attachments, session.attachments = session.attachments, []
+            session.unfinished = None
+            self._take(socket, session, packet, attachments)
 
-    def _packet(self, socket: Socket, parser: Parser, packet: Packet) -> None:
-        if packet.namespace != wire.NAMESPACE:
-            if packet.kind == wire.CONNECT:
-                socket.write(parser.refused({"message": "Invalid namespace"}, packet.namespace))
-        elif packet.kind == wire.CONNECT:
-            self._connect(socket, parser, packet)
-        elif packet.kind in (wire.EVENT, wire.BINARY_EVENT):
-            socket.attachments_due = packet.attachments
-            self._event(socket, parser, packet)
+    def _take(
+        self, socket: Socket, session: _Session, packet: Packet, attachments: Sequence[bytes]
+    ) -> None:
+        if packet.kind == wire.CONNECT:
+            self._connect(socket, session, packet)
+            return
+        client = session.clients.get(packet.namespace)
+        if client is None:
+            raise Malformed("the namespace was not joined")
+        namespace = self._namespaces[packet.namespace]
+        if packet.kind in (wire.EVENT, wire.BINARY_EVENT):
+            namespace.event(client, packet, attachments)
+        elif packet.kind in (wire.ACK, wire.BINARY_ACK):
+            namespace.acknowledged(client, packet, attachments)
         elif packet.kind == wire.DISCONNECT:
-            socket.end()
-        elif packet.kind == wire.CONNECT_ERROR:
+            self._disconnect(socket, session, packet)
+        else:
             raise Malformed("a client does not refuse")
 
-    def _connect(self, socket: Socket, parser: Parser, packet: Packet) -> None:
-        if socket.connection is not None:
+    def _connect(self, socket: Socket, session: _Session, packet: Packet) -> None:
+        name, parser = packet.namespace, session.parser
+        if not parser.is_auth(packet.data):
+            raise Malformed("no object to connect with")
+        namespace = self._namespaces.get(name)
+        if namespace is None:
+            socket.write(parser.refused({"message": "Invalid namespace"}, name))
+            return
+        if name in session.clients:
             return
         try:
-            connection = self._sessions.accept(socket, parser, packet.data)
-        except RidewireError as error:
-            self._metrics.refused.labels(error.code).inc()
-            socket.write(parser.refused({"message": error.message, "data": {"code": error.code}}))
+            client = namespace.admit(socket, parser, packet.data)
+        except Refused as refused:
+            socket.write(parser.refused(refused.error, name))
             return
-        socket.write(parser.connected(connection.id))
-        connection.working = self._tasks.start(self._begin(connection))
+        session.clients[name] = client
+        socket.expected_by = None
+        socket.write(parser.connected(client.id, name))
+        namespace.joined(client)
 
-    async def _begin(self, connection: Connection) -> None:
-        """Tell the client what it follows; commands that came meanwhile are next."""
-        try:
-            await self._sessions.open(connection)
-        except Exception as error:  # noqa: BLE001 - logged, and the client is told
-            if connection.ended:
-                return
-            expected = isinstance(error, Unavailable)
-            _log.warning("a session could not be opened", exc_info=None if expected else error)
-            connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(DRAIN_SPREAD_MS))
-            return
-        await self._work(connection)
+    def _disconnect(self, socket: Socket, session: _Session, packet: Packet) -> None:
+        """One namespace less. Who is left with none is expected to join one, or goes."""
+        client = session.clients.pop(packet.namespace)
+        self._namespaces[packet.namespace].left(client, "client namespace disconnect")
+        if not session.clients:
+            socket.expect()
 
-    def _event(self, socket: Socket, parser: Parser, packet: Packet) -> None:
-        connection = socket.connection
-        if connection is None:
-            socket.end()
-            return
-        arguments = parser.arguments(packet)
-        try:
-            name = parser.read(arguments[0], str)
-        except (msgspec.ValidationError, Malformed) as error:
-            raise Malformed("the event's name is no string", packet.ack_id) from error
-        payload = arguments[1] if len(arguments) > 1 else None
-        if name == DRIVER_LOCATION and connection.ready.done():
-            self._serve_location(connection, payload, packet.ack_id)
-        elif (
-            len(connection.pending) >= MAX_PENDING
-            or connection.pending_bytes + len(packet.data) > MAX_PENDING_BYTES
-        ):
-            busy = RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
-            connection.answer(packet.ack_id, refusal(busy))
-        else:
-            connection.enqueue(Request(name, payload, packet.ack_id, len(packet.data)))
-            if connection.working is None:
-                connection.working = self._tasks.start(self._work(connection))
-
-    def _serve_location(
-        self, connection: Connection, payload: Raw | None, ack_id: int | None
-    ) -> None:
-        try:
-            access.require_role(connection.identity, DRIVER_LOCATION)
-            answer = self._locate(connection, payload)
-        except RidewireError as error:
-            answer = refusal(error)
-        except Exception:  # noqa: BLE001 - logged, and the client gets an answer
-            answer = _failed(DRIVER_LOCATION)
-        connection.answer(ack_id, answer)
-
-    async def _work(self, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            while connection.may_go_on(loop.time()):
-                await self._serve(connection, connection.next_request())
-        finally:
-            connection.working = None
-
-    async def _serve(self, connection: Connection, request: Request) -> None:
-        """Run one command. Whatever happens, it is answered exactly once."""
-        then: Then | None = None
-        outcome = "ok"
-        try:
-            answer, then = await self._run(connection, request)
-        except RidewireError as error:
-            answer, outcome = refusal(error), error.code
-        except Exception:  # noqa: BLE001 - whatever it was: logged, and the client gets an answer
-            answer, outcome = _failed(request.name), Internal.code
-        connection.answer(request.ack_id, answer)
-        if then is not None:
-            then()
-        known = request.name if request.name in access.ACCESS else "unknown"
-        self._metrics.commands.labels(known, outcome).inc()
-
-    async def _run(self, connection: Connection, request: Request) -> tuple[object, Then | None]:
-        if request.name == DRIVER_LOCATION:
-            access.require_role(connection.identity, DRIVER_LOCATION)
-            return self._locate(connection, request.payload), None
-        command = self._commands.get(request.name)
-        if command is None:
-            raise UnknownEvent(f"there is no event {request.name[:64]!r}")
-        access.require_role(connection.identity, request.name)
-        payload = payloads.parse(connection.parser, request.payload, command.payload)
-        return await command.run(connection, payload)
-
-
-def _failed(event: str) -> dict[str, Any]:
-    """The answer to a command that failed by the server's own fault, which the log tells."""
-    _log.exception("a command failed", extra={"event": event[:64]})
-    return refusal(Internal("the server failed"))
-
-
-def refusal(error: RidewireError) -> dict[str, Any]:
-    """An error as the answer to a command."""
-    return {"ok": False, "error": error_body(error)}
-
-
-def error_body(error: RidewireError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "message": error.message,
-        "retry": error.retry,
-        **error.details,
-    }
-
-
-def _refuse_malformed(socket: Socket, error: Malformed) -> None:
-    """Answer what can be answered; else the connection ends, and is told why."""
-    connection = socket.connection
-    if connection is not None and error.ack_id is not None:
-        connection.answer(error.ack_id, refusal(Invalid(str(error))))
-    elif connection is not None:
-        connection.end(Invalid.code, retry=True)
-    else:
-        socket.end()
+    def _malformed(self, socket: Socket, error: Malformed) -> None:
+        clients = self._clients(socket)
+        for namespace, client in clients:
+            namespace.malformed(client, error)
+        socket.end(code=WSCloseCode.OK if clients else WSCloseCode.POLICY_VIOLATION)

@@ -4,7 +4,6 @@ from typing import Final
 
 import msgspec
 from msgspec import Struct
-from prometheus_client import Counter
 
 from handlers.ports import Clock
 from models.facts import (
@@ -55,17 +54,19 @@ class Hub:
         self._bus = bus
         self._following = following
         self._clock = clock
-        self._counters: dict[str, Counter] = {}
-        self._metrics = metrics
+        self._facts = metrics.facts.counts
 
     def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
         """See `handlers.ports.Publish`.
 
         An arrival is heard through Redis here too: the channel's order says who came last.
         """
-        self._count(fact.event)
+        if fact.__class__ is TripLocation:
+            self._show(room, fact, source)
+            return
+        self._facts[fact.event] += 1
         event = Encoded(fact.event, fact)
-        number = fact.number if isinstance(fact, TripLocation | TripStatus | Message) else 0
+        number = fact.number if isinstance(fact, TripStatus | Message) else 0
         envelope = _encode(Envelope(fact.event, number, source, event.json))
         if isinstance(fact, Arrived):
             self._bus.publish(keys.channel(room), envelope, echo=True)
@@ -73,17 +74,21 @@ class Hub:
         self._deliver(room, number, source, event, fact)
         self._bus.publish(keys.channel(room), envelope)
 
+    def _show(self, room: Room, location: TripLocation, source: str) -> None:
+        """The way of a location, which is most of what a server does: nothing but what it needs."""
+        self._facts[TripLocation.event] += 1
+        event = Encoded(TripLocation.event, location)
+        watched = self._following.watched.get(room)
+        if watched is not None:
+            watched.take_location(source, location.ts, event, self._clock())
+        envelope = Envelope(TripLocation.event, location.ts, source, event.json)
+        self._bus.publish(keys.channel(room), _encode(envelope))
+
     def receive(self, channel: str, message: bytes) -> None:
         """A message of another instance."""
         envelope = _decode(message)
         event = Encoded.received(envelope.event, envelope.payload)
         self._deliver(keys.room_of(channel), envelope.number, envelope.source, event, None)
-
-    def _count(self, event: str) -> None:
-        counter = self._counters.get(event)
-        if counter is None:
-            counter = self._counters[event] = self._metrics.facts.labels(event)
-        counter.inc()
 
     def _deliver(
         self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None

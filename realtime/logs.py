@@ -46,6 +46,10 @@ Plain = str | int | float | None
 
 def configure(level: LogLevel, style: LogFormat) -> None:
     """Send all logging of this process to standard error. Repeating it replaces what was."""
+    # No format here names a file, a thread or a task, so none is looked for (the standard
+    # library's logging how-to, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     http = logging.getLogger("aiohttp.server")
     http.removeFilter(_is_our_fault)
     http.addFilter(_is_our_fault)
@@ -119,10 +123,14 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _masked(text: str) -> str:
-    return _PASSWORD.sub("***@", _TOKEN.sub("<token>", text))
+    if "." in text:
+        text = _TOKEN.sub("<token>", text)
+    return _PASSWORD.sub("***@", text) if "@" in text else text
 
 
 def _escaped(text: str) -> str:
+    if text.isprintable():
+        return text
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 

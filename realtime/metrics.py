@@ -1,5 +1,6 @@
 """What the server counts, for Prometheus. Few and meaningful; no user ids in labels."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import (
@@ -15,6 +16,24 @@ from prometheus_client.registry import Collector
 from realtime import __version__
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+
+class Tally(Collector):
+    """Counts by one label, at the price of an addition: for what happens thousands of times a
+    second. For one thread only.
+    """
+
+    def __init__(self, name: str, about: str, label: str) -> None:
+        self.counts: defaultdict[str, int] = defaultdict(int)
+        self._name = name
+        self._about = about
+        self._label = label
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily(self._name, self._about, labels=(self._label,))
+        for value, count in self.counts.items():
+            family.add_metric((value,), count)
+        yield family
 
 
 class _BusMessages(Collector):
@@ -55,18 +74,14 @@ class Metrics:
             ("event", "outcome"),
             registry=self.registry,
         )
-        self.points = Counter(
-            "ridewire_points_total",
+        self.points = Tally(
+            "ridewire_points",
             "Points of drivers by outcome (`accepted` or why they were rejected).",
-            ("outcome",),
-            registry=self.registry,
+            "outcome",
         )
-        self.facts = Counter(
-            "ridewire_facts_total",
-            "Events published by this instance.",
-            ("event",),
-            registry=self.registry,
-        )
+        self.facts = Tally("ridewire_facts", "Events published by this instance.", "event")
+        for tally in (self.points, self.facts):
+            self.registry.register(tally)
         self.bus_alive = Gauge(
             "ridewire_bus_alive",
             "1 while publications come back through Redis.",

@@ -24,6 +24,7 @@ _MAX_SEQ: Final = 2**53 - 1
 _GIVEN: Final[Any] = dict[Any, Raw] | list[Raw]
 _FIELDS: Final = frozenset(Point.__struct_fields__)
 _UNREADABLE: Final = object()
+_read_point: Final = msgspec.json.Decoder(Point).decode
 _WRONG: Final = (msgspec.ValidationError, Malformed)
 
 
@@ -62,6 +63,14 @@ def _choices(kind: type, field: str) -> Iterable[str]:
     """The values of a payload's enumeration."""
     choices: type[StrEnum] = get_type_hints(kind)[field]
     return choices
+
+
+def plain_point(payload: bytes) -> Point | None:
+    """One good point in JSON, by its usual names; None for anything else."""
+    try:
+        return _read_point(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:

@@ -24,16 +24,18 @@ from realtime.feeds import TripFeed
 from realtime.following import FollowingService
 from realtime.metrics import Metrics
 from realtime.tokens import Tokens
+from realtime.wheel import Wheel
 from realtime.wire import Encoded, Malformed, Parser
 
 _log = logging.getLogger(__name__)
 
 EXPIRING_MS: Final = 60_000
 """How long before its token's end a connection is told."""
+EXPIRY_TICK_S: Final = 0.25
 FINISH_S: Final = 2.0
 """How long the commands go on that a client sent just before it left."""
 _BEARER: Final = "bearer "
-_LONGEST_TIMER_MS: Final = 86_400_000
+_LONGEST_WAIT_MS: Final = 86_400_000
 
 
 class UnsupportedClient(RidewireError):
@@ -67,6 +69,7 @@ class Sessions:
         self._clock = clock
         self._metrics = metrics
         self._open: dict[Connection, None] = {}
+        self._expiries: Wheel[Connection] = Wheel(EXPIRY_TICK_S, self._check_expiry)
 
     def all(self) -> Iterable[Connection]:
         return list(self._open)
@@ -78,7 +81,6 @@ class Sessions:
             raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
         identity = self._tokens.verify(claims.token or _bearer(socket.authorization))
         connection = Connection(socket, parser, identity, claims.device or "", claims.client)
-        socket.connection = connection
         self._open[connection] = None
         self._gauge(connection, 1)
         _log.info("connection opened", extra=_described(connection))
@@ -114,10 +116,8 @@ class Sessions:
         if connection not in self._open:
             return
         del self._open[connection]
-        connection.ended = True
         connection.finish_by = asyncio.get_running_loop().time() + FINISH_S
-        if connection.expiry is not None:
-            connection.expiry.cancel()
+        self._expiries.remove(connection)
         if not connection.ready.done():
             connection.ready.cancel()
             if connection.working is not None:
@@ -125,24 +125,29 @@ class Sessions:
         self._following.close(connection)
         self._gauge(connection, -1)
         _log.info("connection closed", extra=_described(connection) | {"reason": reason})
+        connection.leave()
 
     def _await_expiry(self, connection: Connection) -> None:
-        """Set the timer for what the token's end brings next. A token may live for years."""
-        if connection.expiry is not None:
-            connection.expiry.cancel()
+        """Have the connection looked after as its token's end comes near. It may be years away."""
+        connection.expiring = False
+        now = asyncio.get_running_loop().time()
+        again = self._check_expiry(connection, now)
+        if again is not None:
+            self._expiries.add(connection, again)
+
+    def _check_expiry(self, connection: Connection, now: float) -> float | None:
+        """Tell of the token's end, or end the session; when to look again (loop time)."""
         left = connection.identity.expires_at - self._clock()
-        loop = asyncio.get_running_loop()
         if left <= 0:
             connection.end("token_expired", retry=False)
-        elif left <= EXPIRING_MS:
+            return None
+        if left > EXPIRING_MS:
+            return now + min(left - EXPIRING_MS, _LONGEST_WAIT_MS) / 1000
+        if not connection.expiring:
+            connection.expiring = True
             expiring = SessionExpiring(connection.identity.expires_at)
             connection.send(Encoded(expiring.event, expiring))
-            connection.expiry = loop.call_later(
-                left / 1000, lambda: connection.end("token_expired", retry=False)
-            )
-        else:
-            wait = min(left - EXPIRING_MS, _LONGEST_TIMER_MS)
-            connection.expiry = loop.call_later(wait / 1000, self._await_expiry, connection)
+        return now + left / 1000
 
     def _gauge(self, connection: Connection, change: int) -> None:
         labels = connection.identity.role, connection.parser.name

@@ -17,7 +17,7 @@ from models import commands, errors, facts, free_form, messages
 from models.errors import RidewireError
 from models.points import Place, Point
 from models.trips import MAX_OPTIONAL_CHANGES, MAX_STOPS, TRANSITIONS, Relation
-from realtime import engine, following, gateway, sessions, tokens
+from realtime import engine, following, rides, sessions, tokens
 from realtime.settings import Settings
 from realtime.web import Routes
 from tests.docs.markdown import ROOT, Document, Row
@@ -173,7 +173,7 @@ def test_errors_have_the_details_that_are_described() -> None:
         errors.IllegalTransition("", allowed=[]),
         errors.RateLimited("", retry_after_ms=1),
     ]
-    expected = {error.code: {*gateway.error_body(error)} for error in raised}
+    expected = {error.code: {*rides.error_body(error)} for error in raised}
     common = {"code", "message", "retry"}
     assert described == {code: expected.get(code, common) - common for code in described}
 
@@ -217,14 +217,15 @@ def test_the_limits_are_those_of_the_code() -> None:
     described = {
         row["What"]: int(row["Limit"].replace(",", "")) for row in PROTOCOL.table("Limits")
     }
+    limits = engine.Limits()
     assert described == {
-        "bytes of a frame or polling request": engine.MAX_FRAME,
+        "bytes of a frame or polling request": limits.max_payload,
         "characters of a token": tokens.MAX_LENGTH,
-        "seconds from the handshake to the token": engine.AUTHENTICATE_WITHIN_S,
-        "seconds between two pings of the server": engine.PING_INTERVAL_S,
-        "seconds for the client to answer a ping": engine.PING_TIMEOUT_S,
-        "commands of one connection that wait for their turn": gateway.MAX_PENDING,
-        "bytes of one connection's commands that wait for their turn": gateway.MAX_PENDING_BYTES,
+        "seconds from the handshake to the token": limits.connect_within_s,
+        "seconds between two pings of the server": limits.ping_interval_s,
+        "seconds for the client to answer a ping": limits.ping_timeout_s,
+        "commands of one connection that wait for their turn": rides.MAX_PENDING,
+        "bytes of one connection's commands that wait for their turn": rides.MAX_PENDING_BYTES,
         "bytes that wait for a slow client before locations and the like are skipped": (
             engine.PASSING_BEHIND
         ),

@@ -13,10 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from tests.clients import WAIT_S
-from tests.conftest import mint
+from tests.conftest import fresh, mint
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 HANDSHAKE: Final = "/socket.io/?EIO=4&transport=websocket"
+POLLING: Final = "/socket.io/?EIO=4&transport=polling"
 UPGRADE: Final = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -190,6 +191,9 @@ class Codec:
             return _packed({"type": 0, "nsp": "/", "data": auth})
         return "40" + _json(auth)
 
+    def goodbye(self) -> str | bytes:
+        return _packed({"type": 1, "nsp": "/"}) if self.name == "msgpack" else "41"
+
     def event(self, arguments: object, ack_id: int | None = None) -> str | bytes:
         if self.name == "msgpack":
             return _packed({"type": 2, "nsp": "/", "data": arguments, "id": ack_id})
@@ -204,6 +208,61 @@ class Codec:
         assert found, data
         ack_id = int(found["id"]) if found["id"] else None
         return int(found["kind"]), ack_id, msgspec.json.decode(found["data"] or "null")
+
+
+JSON: Final = Codec("json")
+
+
+class Poller:
+    """An Engine.IO session on long-polling. Each request has a connection of its own."""
+
+    def __init__(self, url: str, sid: str) -> None:
+        self.url = url
+        self.sid = sid
+        self.user_id = ""
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        opened = await request(url, "GET", POLLING)
+        assert opened.status == 200, opened
+        return cls(url, msgspec.json.decode(opened.body[1:])["sid"])
+
+    @classmethod
+    async def authenticated(
+        cls, url: str, role: str, auth: Mapping[str, Any] | None = None
+    ) -> Self:
+        """Open one and wait for `session:ready`."""
+        poller = await cls.open(url)
+        poller.user_id = fresh("mallory")
+        connect = JSON.connect({"token": mint(role, poller.user_id), **(auth or {})})
+        assert (await poller.post(connect)).status == 200
+        heard: list[str] = []
+        while not any("session:ready" in packet for packet in heard):
+            heard += await poller.packets()
+        return poller
+
+    @property
+    def target(self) -> str:
+        return f"{POLLING}&sid={self.sid}"
+
+    async def poll(self) -> Response:
+        return await request(self.url, "GET", self.target)
+
+    async def packets(self) -> list[str]:
+        polled = await self.poll()
+        assert polled.status == 200, polled
+        return polled.body.decode().split("\x1e")
+
+    async def post(self, body: str | bytes, **headers: str) -> Response:
+        data = body.encode() if isinstance(body, str) else body
+        return await request(self.url, "POST", self.target, headers, data)
+
+    async def waiting(self) -> Http:
+        """A poll that has been sent and finds nothing yet."""
+        http = await Http.open(self.url)
+        http.ask("GET", self.target, {})
+        await request(self.url, "GET", "/healthz")  # answered later than that was read
+        return http
 
 
 class Session:

@@ -6,16 +6,20 @@ from typing import Final
 
 import pytest
 
-from realtime.engine import MAX_FRAME
-from tests.conftest import fresh
+from realtime.engine import Limits
+from tests.conftest import fresh, mint
 from tests.hostile.process import logged, resident
 from tests.hostile.raw import (
     CLOSE,
     CONTINUATION,
+    HANDSHAKE,
+    JSON,
     PING,
     PONG,
     TEXT,
     UNREADABLE,
+    UPGRADE,
+    Http,
     Session,
     WebSocket,
     frame,
@@ -24,6 +28,7 @@ from tests.hostile.raw import (
 from tests.servers import Server
 
 MIB: Final = 1024 * 1024
+MAX_FRAME: Final = Limits().max_payload
 UNKNOWN: Final = b'429["x"]'
 PROTOCOL_ERROR, NO_UTF8, TOO_LARGE = 1002, 1007, 1009
 
@@ -32,6 +37,23 @@ def event_of(size: int) -> str:
     """An event with an acknowledgement id that fills a frame of this many bytes."""
     start, end = '429["x","', '"]'
     return start + "a" * (size - len(start) - len(end)) + end
+
+
+async def test_what_comes_together_with_the_handshake_is_not_lost(server: Server) -> None:
+    """A client may be so sure of its welcome."""
+    http = await Http.open(server.url)
+    http.ask("GET", HANDSHAKE, UPGRADE)
+    user_id = fresh("mallory")
+    connect = JSON.connect({"token": mint("rider", user_id)})
+    http.writer.write(message(connect) + message('429["x"]') + message("3")[:-1])
+    assert (await http.head()).status == 101
+    session = Session(WebSocket(http), JSON, user_id)
+    await session.socket.receive()
+    assert (await session.answer(9))["error"]["code"] == "unknown_event"
+    assert session.events[0][0] == "session:ready"
+    http.writer.write(message("3")[-1:])
+    await session.is_alive()
+    session.close()
 
 
 async def test_the_largest_frame_is_taken(server: Server) -> None:
@@ -118,11 +140,37 @@ async def test_a_frame_that_is_never_finished_holds_nobody_up(server: Server) ->
         session.close()
 
 
+NO_TEXT: Final = {
+    "no UTF-8": frame(TEXT, b"42\xff\xfe"),
+    "no UTF-8 at all": frame(TEXT, b"\xff\xfe"),
+    "half a character": frame(TEXT, '42["é'.encode()[:-1]),
+    "surrogates": frame(TEXT, b'42["\xed\xa0\x80"]'),
+    "no UTF-8 in pieces": frame(TEXT, b"4\xc3", fin=False) + frame(CONTINUATION, b"("),
+    "no UTF-8 in a namespace": frame(TEXT, b'42/\xff,["x"]'),
+}
+
+
+@pytest.mark.parametrize("data", NO_TEXT.values(), ids=NO_TEXT)
+async def test_text_that_is_none_ends_the_session_and_says_so(server: Server, data: bytes) -> None:
+    """Like any other packet that cannot be read."""
+    session = await Session.open(server.url, "rider", fresh("mallory"))
+    session.socket.write(data)
+    assert await session.ends() == (UNREADABLE, 1000)
+    await session.socket.is_over()
+
+
+async def test_text_that_is_none_within_a_payload_is_refused_and_goes_no_further(
+    server: Server,
+) -> None:
+    session = await Session.open(server.url, "rider", fresh("mallory"))
+    payload = b'{"client_id":"c","pickup":{"lat":1,"lng":2},"metadata":{"a":"\xff"}}'
+    session.socket.write(frame(TEXT, b'429["trip:create",%b]' % payload))
+    assert (await session.answer(9))["error"]["code"] == "invalid"
+    await session.is_alive()
+    session.close()
+
+
 BROKEN: Final[dict[str, tuple[bytes, int]]] = {
-    "no UTF-8": (frame(TEXT, b"42\xff\xfe"), NO_UTF8),
-    "half a character": (frame(TEXT, '429["é'.encode()[:-1]), NO_UTF8),
-    "surrogates": (frame(TEXT, b'429["\xed\xa0\x80"]'), NO_UTF8),
-    "no UTF-8 in pieces": (frame(TEXT, b"\xc3", fin=False) + frame(CONTINUATION, b"("), NO_UTF8),
     "unknown opcode": (frame(3, UNKNOWN), PROTOCOL_ERROR),
     "unknown control opcode": (frame(11, b""), PROTOCOL_ERROR),
     "reserved bits": (b"\xf1\x80" + bytes(4), PROTOCOL_ERROR),

@@ -93,7 +93,7 @@ def test_a_parser_reads_noise_or_says_that_it_is_malformed(parser: Parser, seed:
     read = 0
     for data in packets_of(parser.name, seed, 2_000):
         try:
-            parser.arguments(parser.packet(data))
+            parser.arguments(parser.packet(data if isinstance(data, bytes) else data.encode()))
         except Malformed:
             continue
         read += 1

@@ -8,7 +8,8 @@ import pytest
 
 from realtime.wire import MAX_ATTACHMENTS
 from tests.conftest import fresh, mint
-from tests.hostile.raw import UNREADABLE, Codec, Session, WebSocket
+from tests.hostile.process import logged
+from tests.hostile.raw import PING, PONG, UNREADABLE, Codec, Session, WebSocket, frame
 from tests.servers import Server
 
 BRACKETS: Final = "[" * 100_000
@@ -21,6 +22,33 @@ def packed(packet: object) -> bytes:
 
 def event(*arguments: object, **fields: object) -> bytes:
     return packed({"type": 2, "nsp": "/", "data": list(arguments), **fields})
+
+
+STRANGE: Final[dict[str, str | bytes]] = {
+    "long name": '429["' + "x" * 200_000 + '"]',
+    "no name at all": '429[""]',
+    "name of a method": '429["__class__"]',
+    "session events": '429["session:ended",{"code":"replaced"}]',
+    "control events": '429["control:follow",{}]',
+    "more arguments": '429["no:such",{},{},{},[],1]',
+    "no attachments": '450-9["x"]',
+    "space around": '429 [ "x" , 1 ] ',
+    "query of the namespace": '42/?a=b,9["x"]',
+    "msgpack: unknown": event("no:such", b"\xff", math.nan, msgspec.msgpack.Ext(1, b""), id=9),
+}
+
+
+@pytest.mark.parametrize("packet", STRANGE.values(), ids=STRANGE)
+async def test_an_event_that_nobody_knows_is_answered_and_the_session_goes_on(
+    server: Server, packet: str | bytes
+) -> None:
+    session = await opened(server, packet)
+    session.socket.send(packet)
+    answer = await session.answer(9)
+    assert (answer["ok"], answer["error"]["code"]) == (False, "unknown_event")
+    assert len(msgspec.json.encode(answer)) < 1_000, "an echo of what was sent"
+    await session.is_alive()
+    session.close()
 
 
 ANSWERED: Final[dict[str, str | bytes]] = {
@@ -43,35 +71,31 @@ ANSWERED: Final[dict[str, str | bytes]] = {
     "objects without end": '429["x",' + '{"a":' * 40_000,
     "brackets in an id": f'429["trip:subscribe",{{"trip_id":{BRACKETS}]',
     "fraction as id": '429.5["x"]',
-    "long name": '429["' + "x" * 200_000 + '"]',
-    "name of a method": '429["__class__"]',
-    "session events": '429["session:ended",{"code":"replaced"}]',
     "connect": '429["connect"]',
-    "control events": '429["control:follow",{}]',
-    "more arguments": '429["no:such",{},{},{},[],1]',
-    "attachment that is missing": '451-9["x",{"_placeholder":true,"num":0}]',
-    "attachments that never come": f'45{MAX_ATTACHMENTS}-9["x",{{"_placeholder":true,"num":0}}]',
-    "no attachments": '450-9["x"]',
+    "disconnect": '429["disconnect","server namespace disconnect"]',
+    "refusal": '429["connect_error",{"message":"no"}]',
+    "listener": '429["newListener","x"]',
     "msgpack: number as name": event(5, id=9),
     "msgpack: bytes as name": event(b"x", id=9),
+    "msgpack: connect": event("connect", id=9),
     "msgpack: no name": packed({"type": 2, "nsp": "/", "data": [], "id": 9}),
     "msgpack: object as data": packed({"type": 2, "nsp": "/", "data": {"a": 1}, "id": 9}),
     "msgpack: no data": packed({"type": 2, "nsp": "/", "id": 9}),
-    "msgpack: unknown": event("no:such", b"\xff", math.nan, msgspec.msgpack.Ext(1, b""), id=9),
 }
-"""What has an acknowledgement id gets an answer, and the session goes on."""
 
 
 @pytest.mark.parametrize("packet", ANSWERED.values(), ids=ANSWERED)
-async def test_what_can_be_answered_is(server: Server, packet: str | bytes) -> None:
+async def test_what_is_no_event_and_can_be_answered_is_answered_first_and_then_ends_the_session(
+    server: Server, packet: str | bytes
+) -> None:
     session = await opened(server, packet)
     session.socket.send(packet)
     answer = await session.answer(9)
-    assert answer["ok"] is False
-    assert answer["error"]["code"] in ("invalid", "unknown_event")
+    assert (answer["ok"], answer["error"]["code"]) == (False, "invalid")
     assert len(msgspec.json.encode(answer)) < 1_000, "an echo of what was sent"
-    await session.is_alive()
-    session.close()
+    assert session.ended == [], "the answer comes first"
+    assert await session.ends() == (UNREADABLE, 1000)
+    await session.socket.is_over()
 
 
 ENDS: Final[dict[str, str | bytes]] = {
@@ -103,6 +127,13 @@ ENDS: Final[dict[str, str | bytes]] = {
     "attachments of 100 digits": "45" + "1" * 100 + '-["x"]',
     "negative attachments": '45-1-["x"]',
     "refusal from a client": '44{"message":"no"}',
+    "goodbye with data": "41{}",
+    "event of a namespace that was not joined": '42/admin,1["x"]',
+    "goodbye to a namespace that was not joined": "41/admin,",
+    "acknowledgement in a namespace that was not joined": "43/admin,1[]",
+    "event named connect": '42["connect"]',
+    "connect with attachments": "401-{}",
+    "second connect with a list": "40[1,2,3]",
     "binary without announcement": b"\0\1\2",
     "empty binary": b"",
     "msgpack to a JSON session": event("x", id=1),
@@ -153,6 +184,25 @@ async def test_what_cannot_be_answered_ends_the_session_and_says_so(
     await ends(await Session.open(server.url, "rider", fresh("mallory")), packet)
 
 
+MISPLACED: Final[dict[str, list[str | bytes]]] = {
+    "text in place of an attachment": ['451-["x",{"_placeholder":true,"num":0}]', '42["y"]'],
+    "a point in place of one": [
+        '451-["x",{"_placeholder":true,"num":0}]',
+        '42["driver:location",{}]',
+    ],
+    "one attachment more than announced": ['451-["no:such"]', b"", b""],
+    "attachments larger than a frame": ['453-["no:such"]', *[b"x" * 100_000] * 3],
+    "another event before the last attachment": ['452-["no:such"]', b"", '451-["no:such"]', b""],
+}
+
+
+@pytest.mark.parametrize("packets", MISPLACED.values(), ids=MISPLACED)
+async def test_what_is_misplaced_ends_the_session_and_says_so(
+    server: Server, packets: list[str | bytes]
+) -> None:
+    await ends(await Session.open(server.url, "rider", fresh("mallory")), *packets)
+
+
 @pytest.mark.parametrize("packet", MSGPACK_ENDS.values(), ids=MSGPACK_ENDS)
 async def test_what_cannot_be_answered_ends_a_msgpack_session_and_says_so(
     server: Server, packet: str | bytes
@@ -178,9 +228,6 @@ IGNORED: Final = {
     "binary acknowledgement": "460-1[]",
     "second connect": "40",
     "second connect with a token": '40{"token":"x"}',
-    "second connect with anything": "40[1,2,3]",
-    "event of a namespace that was not joined": '42/admin,1["x"]',
-    "disconnect from a namespace that was not joined": "41/admin,",
     "event without an id": '42["no:such",{"$ne":1}]',
     "upgrade of what is upgraded": "5",
     "noop": "6",
@@ -216,11 +263,54 @@ async def test_binary_frames_that_belong_to_an_event_are_taken_with_it(server: S
     await ends(session, b"one too many")
 
 
+async def test_attachments_that_do_not_come_are_waited_for_and_nothing_is_done(
+    server: Server,
+) -> None:
+    session = await Session.open(server.url, "rider", fresh("mallory"))
+    session.socket.send(f'45{MAX_ATTACHMENTS}-9["x",{{"_placeholder":true,"num":0}}]')
+    session.socket.send(*[b"x"] * (MAX_ATTACHMENTS - 1))
+    session.socket.write(frame(PING, b"all of it was taken"))
+    assert await session.socket.receive_frame() == (PONG, b"all of it was taken")
+    session.socket.send(b"the last one")
+    assert (await session.answer(9))["error"]["code"] == "unknown_event"
+    await session.is_alive()
+    session.close()
+
+
+async def test_a_command_that_brings_binary_data_is_refused_for_its_payload(
+    server: Server,
+) -> None:
+    session = await Session.open(server.url, "driver", fresh("mallory"))
+    for number, payload in enumerate(('{"_placeholder":true,"num":0}', '[{"lat":1}]', "1"), 1):
+        session.socket.send(f'451-{number}["driver:location",{payload}]', b"52.5")
+        answer = await session.answer(number)
+        assert answer.get("accepted", 0) == 0, answer
+    await session.is_alive()
+    session.close()
+
+
 async def test_whoever_says_goodbye_is_gone(server: Server) -> None:
     session = await Session.open(server.url, "rider", fresh("mallory"))
     session.socket.send("41", '421["trip:subscribe",{}]', "40", "42{")
-    assert await session.ends() == ([], 1000)
+    assert await session.ends() == ([], POLICY_VIOLATION)
     assert session.answers == {}
+    await logged(server, "connection closed", session.user_id)
+
+
+@pytest.mark.parametrize("parser", ["json", "msgpack"])
+async def test_whoever_says_goodbye_may_come_again_on_the_same_transport(
+    server: Server, parser: str
+) -> None:
+    session = await Session.open(server.url, "rider", fresh("mallory"), parser)
+    await session.is_alive()
+    session.socket.send(session.codec.goodbye())
+    await logged(server, "connection closed", session.user_id)
+    session.events.clear()
+    session.socket.send(session.codec.connect({}), session.codec.connect({"token": token()}))
+    ready = await session.hears("session:ready")
+    assert ready["user_id"] != session.user_id
+    await session.is_alive()
+    session.close()
 
 
 async def test_nothing_is_done_for_who_was_sent_away(server: Server) -> None:
@@ -246,10 +336,6 @@ async def test_an_event_before_connect_ends_the_connection(server: Server) -> No
 
 
 AUTH: Final[dict[str, Any]] = {
-    "null": None,
-    "number": 5,
-    "text": "token",
-    "list": ["token"],
     "empty": {},
     "null as token": {"token": None},
     "number as token": {"token": 5},
@@ -296,13 +382,52 @@ async def test_another_protocol_is_refused(server: Server, protocol: int) -> Non
     await refused(server, "json", {"token": token(), "protocol": protocol}, "unsupported_client")
 
 
-@pytest.mark.parametrize("packet", ["40{", "40[[[", f"40{BRACKETS}", "40NaN", "40{}{}", '40"\0"'])
-async def test_auth_that_cannot_be_read_is_unauthorized(server: Server, packet: str) -> None:
+NO_AUTH: Final[dict[str, str | bytes]] = {
+    "half an object": "40{",
+    "brackets": "40[[[",
+    "many brackets": f"40{BRACKETS}",
+    "NaN": "40NaN",
+    "two objects": "40{}{}",
+    "control character": '40"\0"',
+    "null": "40null",
+    "number": "40 5",
+    "fraction": "40.5",
+    "boolean": "40true",
+    "text": '40"token"',
+    "list": '40["token"]',
+    "list in msgpack": packed({"type": 0, "nsp": "/", "data": ["token"]}),
+    "text in msgpack": packed({"type": 0, "nsp": "/", "data": "token"}),
+    "number in msgpack": packed({"type": 0, "nsp": "/", "data": 5}),
+}
+
+
+@pytest.mark.parametrize("packet", NO_AUTH.values(), ids=NO_AUTH)
+async def test_auth_that_is_no_object_ends_the_connection_as_at_the_official_server(
+    server: Server, packet: str | bytes
+) -> None:
     stranger = await WebSocket.open(server.url)
     await stranger.receive()
     stranger.send(packet)
-    answer = Codec("json").read(await stranger.receive())
-    assert (answer[0], answer[2]["data"]["code"]) == (4, "unauthorized")
+    assert await stranger.rest() == ([], POLICY_VIOLATION)
+    await stranger.is_over()
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        "40",
+        packed({"type": 0, "nsp": "/"}),
+        packed({"type": 0, "nsp": "/", "data": None}),
+        packed({"type": 0, "nsp": "/", "data": msgspec.msgpack.Ext(0, b"\0")}),
+    ],
+)
+async def test_no_auth_at_all_is_unauthorized(server: Server, packet: str | bytes) -> None:
+    """It may be the token in the header that is missing."""
+    stranger = await WebSocket.open(server.url)
+    await stranger.receive()
+    stranger.send(packet)
+    kind, _, data = Codec("json").read(await stranger.receive())
+    assert (kind, data["data"]["code"]) == (4, "unauthorized")
     stranger.close()
 
 
@@ -338,8 +463,8 @@ async def opened(server: Server, packet: str | bytes) -> Session:
     return await Session.open(server.url, "rider", fresh("mallory"), parser)
 
 
-async def ends(session: Session, packet: str | bytes) -> None:
-    session.socket.send(packet)
+async def ends(session: Session, *packets: str | bytes) -> None:
+    session.socket.send(*packets)
     assert await session.ends() == (UNREADABLE, 1000)
     await session.socket.is_over()
 

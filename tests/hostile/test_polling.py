@@ -1,84 +1,32 @@
 """Long-polling and the handshake, as no client would: always an answer, and never a 500."""
 
 import gzip
-from collections.abc import AsyncIterator, Mapping
-from typing import Any, Final, Self
+from collections.abc import AsyncIterator
+from typing import Any, Final
 
-import msgspec
 import pytest
 
 from realtime.embedded import EmbeddedStores
-from realtime.engine import MAX_FRAME
+from realtime.engine import Limits
 from tests.conftest import fresh, mint, now
 from tests.hostile.process import logged, resident
 from tests.hostile.raw import (
     HANDSHAKE,
+    JSON,
+    POLLING,
     UPGRADE,
-    Codec,
     Http,
-    Response,
+    Poller,
     Session,
     WebSocket,
     request,
 )
 from tests.servers import Server
 
-POLLING: Final = "/socket.io/?EIO=4&transport=polling"
-JSON: Final = Codec("json")
 MIB: Final = 1024 * 1024
+MAX_FRAME: Final = Limits().max_payload
+POLICY_VIOLATION: Final = 1008
 REASON: Final = b'42["session:ended",{"code":"invalid","retry":true}]'
-
-
-class Poller:
-    """An Engine.IO session on long-polling. Each request has a connection of its own."""
-
-    def __init__(self, url: str, sid: str) -> None:
-        self.url = url
-        self.sid = sid
-        self.user_id = ""
-
-    @classmethod
-    async def open(cls, url: str) -> Self:
-        opened = await request(url, "GET", POLLING)
-        assert opened.status == 200, opened
-        return cls(url, msgspec.json.decode(opened.body[1:])["sid"])
-
-    @classmethod
-    async def authenticated(
-        cls, url: str, role: str, auth: Mapping[str, Any] | None = None
-    ) -> Self:
-        """Open one and wait for `session:ready`."""
-        poller = await cls.open(url)
-        poller.user_id = fresh("mallory")
-        connect = JSON.connect({"token": mint(role, poller.user_id), **(auth or {})})
-        assert (await poller.post(connect)).status == 200
-        heard: list[str] = []
-        while not any("session:ready" in packet for packet in heard):
-            heard += await poller.packets()
-        return poller
-
-    @property
-    def target(self) -> str:
-        return f"{POLLING}&sid={self.sid}"
-
-    async def poll(self) -> Response:
-        return await request(self.url, "GET", self.target)
-
-    async def packets(self) -> list[str]:
-        polled = await self.poll()
-        assert polled.status == 200, polled
-        return polled.body.decode().split("\x1e")
-
-    async def post(self, body: str | bytes, **headers: str) -> Response:
-        data = body.encode() if isinstance(body, str) else body
-        return await request(self.url, "POST", self.target, headers, data)
-
-    async def waiting(self) -> Http:
-        """A poll that has been sent and finds nothing yet."""
-        http = await Http.open(self.url)
-        http.ask("GET", self.target, {})
-        await request(self.url, "GET", "/healthz")  # answered later than that was read
-        return http
 
 
 OPEN: Final[dict[str, tuple[str, str, dict[str, str], int]]] = {
@@ -86,17 +34,18 @@ OPEN: Final[dict[str, tuple[str, str, dict[str, str], int]]] = {
     "version 3": ("GET", "/socket.io/?EIO=3&transport=polling", {}, 400),
     "two versions": ("GET", "/socket.io/?EIO=4&EIO=3&transport=polling", {}, 400),
     "unknown transport": ("GET", "/socket.io/?EIO=4&transport=smoke", {}, 400),
-    "operator as transport": ("GET", "/socket.io/?EIO=4&transport[$ne]=x", {}, 200),
+    "no transport": ("GET", "/socket.io/?EIO=4", {}, 400),
+    "operator as transport": ("GET", "/socket.io/?EIO=4&transport[$ne]=x", {}, 400),
     "unknown session": ("GET", POLLING + "&sid=none", {}, 400),
     "NUL as session": ("GET", POLLING + "&sid=%00%ff", {}, 400),
     "long session": ("GET", POLLING + "&sid=" + "x" * 7_000, {}, 400),
     "post without a session": ("POST", POLLING, {}, 400),
     "post to an unknown session": ("POST", POLLING + "&sid=none", {}, 400),
-    "put": ("PUT", POLLING, {}, 405),
-    "delete": ("DELETE", POLLING, {}, 405),
-    "patch": ("PATCH", POLLING, {}, 405),
-    "trace": ("TRACE", POLLING, {}, 405),
-    "head": ("HEAD", POLLING, {}, 405),
+    "put": ("PUT", POLLING, {}, 400),
+    "delete": ("DELETE", POLLING, {}, 400),
+    "patch": ("PATCH", POLLING, {}, 400),
+    "trace": ("TRACE", POLLING, {}, 400),
+    "head": ("HEAD", POLLING, {}, 400),
     "options": ("OPTIONS", POLLING, {}, 200),
     "letters for JSONP": ("GET", POLLING + "&j=alert(1)", {}, 400),
     "huge JSONP": ("GET", POLLING + "&j=" + "9" * 5_000, {}, 400),
@@ -178,7 +127,7 @@ GARBAGE: Final[dict[str, bytes]] = {
     "no base64": b"b!!!!",
     "half base64": b"bAAA",
     "base64 that is no text": "bé".encode(),
-    "no UTF-8": b"4\xff\xfe",
+    "no UTF-8": b"\xff\xfe",
     "too large": b"4" + b"x" * MAX_FRAME,
 }
 
@@ -205,10 +154,25 @@ async def test_a_session_that_posts_garbage_ends_and_is_told_why(
     await logged(server, "connection closed", poller.user_id)
 
 
-@pytest.mark.parametrize(
-    "packet", ["42{", "4", "47", "44", "bAAAA", '45["x"]', "42" + "[" * 90_000]
-)
-async def test_a_waiting_poll_brings_the_reason_for_the_end(server: Server, packet: str) -> None:
+UNREADABLE: Final[dict[str, str | bytes]] = {
+    "half an event": "42{",
+    "no packet": "4",
+    "unknown packet": "47",
+    "refusal": "44",
+    "binary without announcement": "bAAAA",
+    "no count": '45["x"]',
+    "brackets": "42" + "[" * 90_000,
+    "no UTF-8": b"4\xff\xfe",
+    "no UTF-8 in a name": b'42["\xff"]',
+    "another namespace": '42/admin,["x"]',
+    "event named connect": '42["connect"]',
+}
+
+
+@pytest.mark.parametrize("packet", UNREADABLE.values(), ids=UNREADABLE)
+async def test_a_waiting_poll_brings_the_reason_for_the_end(
+    server: Server, packet: str | bytes
+) -> None:
     poller = await Poller.authenticated(server.url, "rider")
     poll = await poller.waiting()
     assert (await poller.post(packet)).status == 200
@@ -220,6 +184,35 @@ async def test_an_event_before_connect_ends_the_session(server: Server) -> None:
     stranger = await Poller.open(server.url)
     assert (await stranger.post('42["x"]')).status == 200
     assert (await stranger.poll()).status == 400
+
+
+@pytest.mark.parametrize("packet", ["40[]", "40null", "47", "41"])
+async def test_what_a_stranger_may_not_say_ends_the_session(server: Server, packet: str) -> None:
+    stranger = await Poller.open(server.url)
+    assert (await stranger.post(packet)).status == 200
+    assert (await stranger.poll()).status == 400
+
+
+async def test_who_leaves_the_namespace_may_come_again_on_the_same_session(
+    server: Server,
+) -> None:
+    poller = await Poller.authenticated(server.url, "rider")
+    assert (await poller.post("41")).status == 200
+    await logged(server, "connection closed", poller.user_id)
+    connect = JSON.connect({"token": mint("rider", fresh("mallory"))})
+    assert (await poller.post(connect)).status == 200
+    heard: list[str] = []
+    while not any("session:ready" in packet for packet in heard):
+        heard += await poller.packets()
+    await _is_alive(poller)
+
+
+async def test_binary_data_is_taken_with_its_event(server: Server) -> None:
+    poller = await Poller.authenticated(server.url, "rider")
+    event = '452-7["x",{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}]'
+    assert (await poller.post(f"{event}\x1ebAAAA\x1eb")).status == 200
+    assert "unknown_event" in (await poller.packets())[0]
+    await _is_alive(poller)
 
 
 async def test_a_goodbye_ends_the_waiting_poll(server: Server) -> None:
@@ -353,9 +346,7 @@ async def test_what_has_upgraded_is_asked_by_http_no_more(server: Server) -> Non
     socket = await _upgraded(poller)
     assert (await poller.poll()).status == 400
     assert (await poller.post('421["x"]')).status == 400
-    second = await Http.open(server.url)
-    second.ask("GET", f"{HANDSHAKE}&sid={poller.sid}", UPGRADE)
-    assert (await second.response()).status == 400
+    await _is_refused(poller)
     socket.send('421["x"]')
     assert "unknown_event" in str(await socket.receive())
     socket.close()
@@ -364,8 +355,7 @@ async def test_what_has_upgraded_is_asked_by_http_no_more(server: Server) -> Non
 async def test_a_second_websocket_during_the_upgrade_is_refused(server: Server) -> None:
     poller = await Poller.authenticated(server.url, "rider")
     first = await WebSocket.open(server.url, f"{HANDSHAKE}&sid={poller.sid}")
-    second = await request(server.url, "GET", f"{HANDSHAKE}&sid={poller.sid}", UPGRADE)
-    assert second.status == 400
+    await _is_refused(poller)
     first.send("2probe")
     assert await first.receive() == "3probe"
     first.send("5", '421["x"]')
@@ -391,6 +381,47 @@ async def test_an_upgrade_that_breaks_off_leaves_the_session_on_polling(server: 
     socket.send("2probe")
     socket.writer.transport.abort()
     await _is_alive(poller)
+
+
+async def test_a_poll_that_waits_while_the_upgrade_is_hurried_is_ended(server: Server) -> None:
+    """A client that does not wait for the answer to its probe."""
+    poller = await Poller.authenticated(server.url, "rider")
+    poll = await poller.waiting()
+    socket = await WebSocket.open(server.url, f"{HANDSHAKE}&sid={poller.sid}")
+    socket.send("2probe", "5", '421["x"]')
+    assert await socket.receive() == "3probe"
+    assert "unknown_event" in str(await socket.receive())
+    assert (await poll.response()).body == b"6"
+    socket.close()
+
+
+async def test_after_an_upgrade_that_failed_another_one_may_succeed(server: Server) -> None:
+    poller = await Poller.authenticated(server.url, "rider")
+    failed = await request(
+        server.url, "GET", f"{HANDSHAKE}&sid={poller.sid}", {**UPGRADE, "Sec-WebSocket-Key": "x"}
+    )
+    assert failed.status == 400
+    given_up = await WebSocket.open(server.url, f"{HANDSHAKE}&sid={poller.sid}")
+    given_up.send("40")
+    assert await given_up.rest() == ([], 1000)
+    socket = await _upgraded(poller)
+    given_up.close()
+    socket.send('421["x"]')
+    assert "unknown_event" in str(await socket.receive())
+    await _is_refused(poller)
+    socket.close()
+
+
+async def test_what_waits_for_a_poll_is_not_lost_in_an_upgrade(server: Server) -> None:
+    poller = await Poller.authenticated(server.url, "rider")
+    unknown = "\x1e".join(f'42{number}["x"]' for number in range(100))
+    assert (await poller.post(unknown)).status == 200
+    socket = await WebSocket.open(server.url, f"{HANDSHAKE}&sid={poller.sid}")
+    socket.send("2probe", "5")
+    assert await socket.receive() == "3probe"
+    answers = [JSON.read(await socket.receive())[1] for _ in range(100)]
+    assert answers == list(range(100))
+    socket.close()
 
 
 async def test_the_websocket_of_an_unknown_session_is_refused(server: Server) -> None:
@@ -462,6 +493,13 @@ async def _upgraded(poller: Poller) -> WebSocket:
     socket.send("5", '420["x"]')
     assert "unknown_event" in str(await socket.receive())
     return socket
+
+
+async def _is_refused(poller: Poller) -> None:
+    """A further WebSocket of a session is closed as one: clients take that for an answer."""
+    second = await WebSocket.open(poller.url, f"{HANDSHAKE}&sid={poller.sid}")
+    assert await second.rest() == ([], POLICY_VIOLATION)
+    await second.is_over()
 
 
 async def _is_alive(poller: Poller) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from realtime.engine import MAX_BEHIND
 from tests.conftest import fresh, mint, now
 from tests.hostile.process import logged, resident
-from tests.hostile.raw import Codec, Http, Session, WebSocket
+from tests.hostile.raw import JSON, PING, Codec, Http, Poller, Session, WebSocket, frame
 from tests.servers import Server
 
 HERE: Final = {"lat": 52.5, "lng": 13.4}
@@ -105,6 +105,20 @@ async def test_who_asks_and_does_not_read_the_answers_is_cut_off(server: Server)
     assert await rider.ends() == SLOW
 
 
+async def test_who_pings_and_does_not_read_the_pongs_costs_no_memory(server: Server) -> None:
+    rider = await slow(server)
+    pings = frame(PING, b"x" * 125) * 1_000
+    for _ in range(50):
+        rider.socket.write(pings)
+        await rider.socket.writer.drain()
+    before = resident(server)
+    for _ in range(200):
+        rider.socket.write(pings)
+        await rider.socket.writer.drain()
+    assert resident(server) - before < SOME
+    rider.socket.writer.transport.abort()
+
+
 async def test_who_does_not_read_locations_misses_some_and_gets_the_newest(
     server: Server,
 ) -> None:
@@ -131,16 +145,50 @@ async def test_who_does_not_read_locations_misses_some_and_gets_the_newest(
     driver.close()
 
 
+async def test_who_polls_rarely_misses_some_and_gets_the_newest_once(server: Server) -> None:
+    rider = await Poller.authenticated(server.url, "rider")
+    driver = await Session.open(server.url, "driver", fresh("dan"))
+    trips = await served(server, rider.user_id, driver)
+    for trip_id in trips:
+        assert (
+            await rider.post(JSON.event(["trip:subscribe", {"trip_id": trip_id}], 1))
+        ).status == 200
+    heard: dict[str, list[int]] = {trip_id: [] for trip_id in trips}
+    answered = 0
+    while answered < TRIPS:
+        answered += sum(packet.startswith("431[") for packet in await rider.packets())
+    start = now() - POINTS
+    for seq in range(1, POINTS + 1):
+        ack_id = driver.emit("driver:location", {**HERE, "ts": start + seq, "seq": seq})
+    assert (await driver.answer(ack_id))["accepted"] == 1
+    while any(not seqs or seqs[-1] < POINTS for seqs in heard.values()):
+        for packet in await rider.packets():
+            _, _, data = JSON.read(packet)
+            if data[0] == "trip:location":
+                heard[data[1]["trip_id"]].append(data[1]["seq"])
+    for seqs in heard.values():
+        assert seqs == sorted(set(seqs))
+        assert len(seqs) < POINTS
+    driver.close()
+
+
 async def trips_of(server: Server, rider: Session, driver: Session) -> list[str]:
     """Trips that the driver serves at once and the rider looks at."""
+    trips = await served(server, rider.user_id, driver)
+    for trip_id in trips:
+        await rider.ok("trip:subscribe", {"trip_id": trip_id})
+    return trips
+
+
+async def served(server: Server, rider_id: str, driver: Session) -> list[str]:
+    """Trips of a rider that the driver serves at once."""
     staff = await Session.open(server.url, "service", fresh("staff"))
     trips = []
     for number in range(TRIPS):
-        request = {"client_id": f"r{number}", "rider_id": rider.user_id, "pickup": HERE}
+        request = {"client_id": f"r{number}", "rider_id": rider_id, "pickup": HERE}
         trips.append((await staff.ok("trip:create", request))["trip"]["id"])
         accepted = {"trip_id": trips[-1], "status": "accepted", "driver_id": driver.user_id}
         await staff.ok("trip:update", accepted)
-        await rider.ok("trip:subscribe", {"trip_id": trips[-1]})
     while len(driver.heard("trip:status")) < TRIPS:
         await driver.take()
     staff.close()

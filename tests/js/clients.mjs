@@ -22,8 +22,14 @@ function open({ client, url, auth, parser, transports, headers, reconnection }) 
     say({ client, on: "disconnect", reason, active: reconnection && socket.active }),
   );
   socket.io.engine.on("upgrade", () => say({ client, on: "upgrade" }));
-  socket.onAny((event, payload) => say({ client, on: "event", event, payload }));
+  socket.onAny((event, payload, answer) => {
+    say({ client, on: "event", event, payload });
+    answer?.(payload); // to who asks
+  });
 }
+
+// Bytes are in JSON what Node makes of a Buffer: { type: "Buffer", data: [1, 2, 3] }.
+const withBytes = (_key, value) => (value?.type === "Buffer" ? Buffer.from(value.data) : value);
 
 const operations = {
   open,
@@ -38,7 +44,7 @@ const operations = {
 
 createInterface({ input: process.stdin })
   .on("line", (line) => {
-    const command = JSON.parse(line);
+    const command = JSON.parse(line, withBytes);
     operations[command.do](command);
   })
   .on("close", () => process.exit(0));

@@ -225,8 +225,18 @@ async def test_a_trip_of_others_and_one_that_does_not_exist_look_the_same(
 
 async def test_an_unknown_event_is_answered_so(cluster: Cluster, connect: Connect) -> None:
     client = await connect(cluster.first, "rider", fresh("rider"))
-    for name in ("trip:teleport", "connect_error", ""):
+    for name in ("trip:teleport", "toString", ""):
         assert (await client.refused(name, {}))["code"] == "unknown_event"
+
+
+@pytest.mark.parametrize("name", ["connect", "connect_error", "disconnect", "disconnecting"])
+async def test_an_event_that_is_the_clients_own_ends_its_session(
+    cluster: Cluster, connect: Connect, name: str
+) -> None:
+    """As at the official server; a client of its own making hears why."""
+    client = await connect(cluster.first, "rider", fresh("rider"))
+    assert (await client.refused(name, {}))["code"] == "invalid"
+    assert await client.hears("session:ended") == {"code": "invalid", "retry": True}
 
 
 async def test_an_invalid_payload_is_answered_with_the_path_of_what_is_wrong(

@@ -23,13 +23,13 @@ from realtime import dispatch
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.following import FollowingService
-from realtime.gateway import Command
 from realtime.metrics import Metrics
+from realtime.rides import Command
 from realtime.sessions import Sessions
 from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
 from realtime.wire import JSON, Frame
-from tests.handlers.world import ANN, DAN, EVE, NOW, RITA, Told, World
+from tests.handlers.world import ANN, DAN, EVE, NOW, RITA, SERVICE, Told, World, viewer
 
 SECRET = Secret("the secret of a test that is long enough to sign with")
 
@@ -53,11 +53,10 @@ class Channels:
 class Ear:
     """Stands where a socket stands."""
 
-    def __init__(self, sid: str) -> None:
-        self.sid = sid
+    def __init__(self) -> None:
         self.frames: list[bytes] = []
 
-    def write(self, frame: Frame, *, passing: bool = False) -> bool:
+    def write(self, frame: Frame, passing: bool = False) -> bool:
         del passing
         self.frames.append(frame.data)
         return True
@@ -99,10 +98,11 @@ class Server:
         self.commands = dispatch.commands(handlers)
         self.locate = dispatch.locate(handlers)
 
-    def connect(self, identity: Identity, connection_id: str = "c1") -> Connection:
-        socket = cast("Socket", Ear(connection_id))
+    def connect(self, identity: Identity) -> Connection:
+        socket = cast("Socket", Ear())
         connection = Connection(socket, JSON, identity, "phone", "test/1")
-        connection.reporter = Reporter(identity.user_id, "phone", None)
+        if identity.role is Role.DRIVER:
+            connection.reporter = Reporter(identity.user_id, "phone", None)
         return connection
 
     async def run(self, connection: Connection, payload: Struct) -> Any:
@@ -191,7 +191,7 @@ class TestTrips:
 class TestChat:
     async def test_a_connection_has_its_message_as_its_answer(self, server: Server) -> None:
         trip = await server.world.trip_in("accepted")
-        rita, tablet = server.connect(RITA), server.connect(RITA, "c2")
+        rita, tablet = server.connect(RITA), server.connect(RITA)
         answer = await server.run(
             rita, Draft(conversation_id=trip.id, client_id="m1", text="hello")
         )
@@ -211,9 +211,10 @@ class TestChat:
     async def test_a_receipt_says_which_connection_it_is_from(self, server: Server) -> None:
         trip = await server.world.trip_in("accepted")
         await server.world.write(trip.id, 1)
-        await server.run(server.connect(DAN, "c7"), MarkRead(trip.id, read_seq=1))
+        dan = server.connect(DAN)
+        await server.run(dan, MarkRead(trip.id, read_seq=1))
         receipt = ChatReceipt(trip.id, "dan", 1, 1)
-        assert server.world.told == [Told(rooms.trip(trip.id), receipt, "c7")]
+        assert server.world.told == [Told(rooms.trip(trip.id), receipt, dan.id)]
 
 
 class TestSessions:
@@ -223,8 +224,7 @@ class TestSessions:
         answer = await server.run(rita, commands.SessionRefresh(token))
         assert answer == SessionRefreshed(expires_at=NOW + 900_000)
         assert rita.identity.expires_at == NOW + 900_000
-        assert rita.expiry is not None
-        rita.expiry.cancel()
+        assert (rita.expiring, rita.ended) == (False, False)
 
     async def test_it_does_not_go_on_with_another_users(self, server: Server) -> None:
         rita = server.connect(RITA)
@@ -241,9 +241,22 @@ class TestSessions:
 
 
 class TestLocations:
+    def point(self, **fields: Any) -> dict[str, Any]:
+        return {"lat": 52.5, "lng": 13.4, "ts": NOW, "seq": 1, **fields}
+
     def points(self, *fields: dict[str, Any]) -> Raw:
-        good = {"lat": 52.5, "lng": 13.4, "ts": NOW, "seq": 1}
-        return Raw(msgspec.json.encode([{**good, **each} for each in fields]))
+        return Raw(msgspec.json.encode([self.point(**each) for each in fields]))
+
+    def directly(self, server: Server, driver: Connection, fields: dict[str, Any]) -> bool:
+        """Report one point as it comes from a packet; whether it was taken at all."""
+        if not driver.ready.done():
+            driver.ready.set_result(None)
+        return server.locate.direct(driver, msgspec.json.encode(self.point(**fields)))
+
+    def reported(self, server: Server, driver: Connection, fields: dict[str, Any]) -> bool:
+        located = server.locate.report(driver, self.points(fields))
+        assert isinstance(located, Located)
+        return located.accepted == 1
 
     async def test_points_go_to_the_trips_that_the_driver_serves(self, server: Server) -> None:
         trips = [await server.world.trip_in("accepted") for _ in range(2)]
@@ -251,18 +264,88 @@ class TestLocations:
         for trip in trips:
             await server.run(dan, TripSubscribe(trip.id))
         server.world.told.clear()
-        located = server.locate(dan, self.points({}))
+        located = server.locate.report(dan, self.points({}))
         assert located == Located(accepted=1, rejected=[])
         assert {told.room for told in server.world.told} == {rooms.live(t.id) for t in trips}
         assert dan.reporter is not None
         assert dan.reporter.newest == Point(52.5, 13.4, NOW, 1)
 
+    async def test_a_point_that_comes_directly_goes_the_same_way(self, server: Server) -> None:
+        trip = await server.world.trip_in("accepted")
+        dan = server.connect(DAN)
+        await server.run(dan, TripSubscribe(trip.id))
+        told = []
+        for take in (self.directly, self.reported):
+            server.world.told.clear()
+            dan.reporter = Reporter("dan", "phone", None)
+            assert take(server, dan, {"heading": 90.0, "speed": 3, "more": "than is known"})
+            told.append(list(server.world.told))
+        assert told[0] == told[1] != []
+        assert server.counted("accepted") == 2
+
+    async def test_a_direct_point_that_is_no_news_is_counted_and_shown_to_nobody(
+        self, server: Server
+    ) -> None:
+        trip = await server.world.trip_in("accepted")
+        dan = server.connect(DAN)
+        await server.run(dan, TripSubscribe(trip.id))
+        assert self.directly(server, dan, {})
+        server.world.told.clear()
+        assert self.directly(server, dan, {})
+        assert self.directly(server, dan, {"ts": 5, "seq": 2})
+        assert server.world.told == []
+        assert [server.counted(code) for code in ("accepted", "duplicate", "stale")] == [1, 1, 1]
+
+    @pytest.mark.parametrize(
+        "payload",
+        [
+            b'{"latitude":52.5,"longitude":13.4,"ts":5,"seq":1}',
+            b'[{"lat":52.5,"lng":13.4,"ts":5,"seq":1}]',
+            b'{"lat":91,"lng":13.4,"ts":5,"seq":1}',
+            b'{"lat":52.5,"lng":13.4,"ts":5}',
+            b'{"lat":52.5,"lng":13.4,"ts":5,"seq":1},{}',
+            b'{"lat":52.5,"lng":13.4,"ts":5,"seq":1',
+            b"[" * 100_000,
+            b"",
+        ],
+    )
+    async def test_what_is_not_one_good_point_is_left_to_the_other_way(
+        self, server: Server, payload: bytes
+    ) -> None:
+        dan = server.connect(DAN)
+        dan.ready.set_result(None)
+        assert not server.locate.direct(dan, payload)
+        assert dan.reporter is not None
+        assert dan.reporter.newest is None
+
+    async def test_nobody_but_a_driver_whose_session_is_ready_has_the_direct_way(
+        self, server: Server
+    ) -> None:
+        good = msgspec.json.encode(self.point())
+        early, rita = server.connect(DAN), server.connect(RITA)
+        rita.ready.set_result(None)
+        assert not server.locate.direct(early, good)
+        assert not server.locate.direct(rita, good)
+        early.ready.set_result(None)
+        assert server.locate.direct(early, good)
+
+    @pytest.mark.parametrize("identity", [RITA, ANN, SERVICE, viewer("vera", "t1")], ids=str)
+    async def test_nobody_but_a_driver_may_report_once_the_session_is_open(
+        self, server: Server, identity: Identity
+    ) -> None:
+        connection = server.connect(identity)
+        await server.following.open(connection)
+        connection.ready.set_result(None)
+        assert not server.locate.direct(connection, msgspec.json.encode(self.point()))
+        assert await server.world.drivers.newest(identity.user_id) is None
+
     async def test_what_becomes_of_points_is_counted(self, server: Server) -> None:
         dan = server.connect(DAN)
-        located = server.locate(
+        located = server.locate.report(
             dan,
             self.points({}, {"ts": NOW + 1, "seq": 2}, {"lat": 91, "seq": 3}, {"ts": 5, "seq": 4}),
         )
+        assert isinstance(located, Located)
         assert located.accepted == 2
         assert located.rejected == [Rejected(3, "invalid"), Rejected(4, "stale")]
         counts = [server.counted(outcome) for outcome in ("accepted", "invalid", "stale")]
@@ -270,4 +353,5 @@ class TestLocations:
 
     async def test_a_single_point_is_a_point(self, server: Server) -> None:
         payload = Raw(b'{"latitude":52.5,"longitude":13.4,"ts":5,"seq":1}')
-        assert server.locate(server.connect(DAN), payload).accepted == 1
+        located = server.locate.report(server.connect(DAN), payload)
+        assert located == Located(accepted=1, rejected=[])

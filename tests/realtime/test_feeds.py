@@ -43,12 +43,11 @@ VERA = Identity("vera", Role.VIEWER, expires_at=NOW * 2, trips=frozenset({"t1"})
 class Ear:
     """Stands where a socket stands, and keeps what is written to its client."""
 
-    def __init__(self, sid: str) -> None:
-        self.sid = sid
+    def __init__(self) -> None:
         self.is_behind = False
         self.events: list[tuple[str, dict[str, Any]]] = []
 
-    def write(self, frame: Frame, *, passing: bool = False) -> bool:
+    def write(self, frame: Frame, passing: bool = False) -> bool:
         if passing and self.is_behind:
             return False
         name, payload = msgspec.json.decode(frame.data.removeprefix(b"42"))
@@ -59,9 +58,14 @@ class Ear:
 class Client:
     """A connection and what it hears."""
 
-    def __init__(self, identity: Identity, connection_id: str = "") -> None:
-        self.ear = Ear(connection_id or identity.key)
+    def __init__(self, identity: Identity) -> None:
+        self.ear = Ear()
         self.connection = Connection(cast("Socket", self.ear), JSON, identity, "phone", "test/1")
+
+    def catch_up(self) -> None:
+        """As a socket does it: nothing comes between the two."""
+        self.ear.is_behind = False
+        self.connection.show_missed()
 
     @property
     def names(self) -> list[str]:
@@ -259,7 +263,7 @@ class TestHolding:
         assert rita.seqs == [2]
 
     async def test_a_member_that_is_not_held_hears_at_once(self) -> None:
-        ride, rita, other = Ride(served()), Client(RITA), Client(RITA, "other")
+        ride, rita, other = Ride(served()), Client(RITA), Client(RITA)
         ride.seat(rita, other)
         ride.feed.members[other.connection].hold()
         ride.say(1)
@@ -269,7 +273,7 @@ class TestHolding:
 class TestStatus:
     async def test_parties_and_staff_hear_every_change_once(self) -> None:
         ride = Ride(served())
-        clients = [Client(RITA), Client(DAN), Client(ANN), Client(RITA, "tablet")]
+        clients = [Client(RITA), Client(DAN), Client(ANN), Client(RITA)]
         ride.seat(*clients)
         for step in ("arriving", "arrived", "in_progress", "completed"):
             ride.move(step)
@@ -493,7 +497,7 @@ class TestMessages:
         assert not ride.feed.has_gap
 
     async def test_a_connection_does_not_hear_what_it_sent_itself(self) -> None:
-        ride, phone, tablet, dan = Ride(served()), Client(RITA), Client(RITA, "t"), Client(DAN)
+        ride, phone, tablet, dan = Ride(served()), Client(RITA), Client(RITA), Client(DAN)
         ride.seat(phone, tablet, dan)
         phone.connection.remember_own("t1", "c1")
         ride.say(1, 2)
@@ -528,9 +532,9 @@ class TestMessages:
         assert rita.seqs == [5]
 
     async def test_a_receipt_does_not_come_back_to_who_sent_it(self) -> None:
-        ride, phone, tablet = Ride(served()), Client(RITA, "phone"), Client(RITA, "tablet")
+        ride, phone, tablet = Ride(served()), Client(RITA), Client(RITA)
         ride.seat(phone, tablet)
-        ride.receive_receipt(source="phone")
+        ride.receive_receipt(source=phone.connection.id)
         assert phone.names == []
         assert tablet.names == ["chat:receipt"]
 
@@ -569,7 +573,7 @@ class TestLocations:
     async def test_who_looks_hears_them_and_nobody_else(self) -> None:
         ride = Ride(served())
         lookers = [Client(RITA), Client(DAN), Client(ANN), Client(VERA)]
-        other = Client(RITA, "in the pocket")
+        other = Client(RITA)
         ride.watch(*lookers)
         ride.seat(other)
         ride.locate(1)
@@ -725,32 +729,50 @@ class TestLocations:
         rita.ear.is_behind = True
         for ts in (1, 2, 3):
             ride.locate(ts)
-        ride.feed.show_newest()
         assert rita.located == []
-        rita.ear.is_behind = False
-        ride.feed.show_newest()
-        ride.feed.show_newest()
+        rita.catch_up()
+        rita.catch_up()
         assert rita.located == [3]
         assert ann.located == [1, 2, 3]
+
+    async def test_who_falls_behind_again_while_it_catches_up_gets_the_newest_later(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        rita.ear.is_behind = True
+        ride.locate(1)
+        rita.connection.show_missed()
+        ride.locate(2)
+        assert rita.located == []
+        rita.catch_up()
+        assert rita.located == [2]
+
+    async def test_who_was_behind_gets_the_newest_of_each_trip(self) -> None:
+        rides, rita = [Ride(served()) for _ in range(3)], Client(RITA)
+        for ride in rides:
+            ride.watch(rita)
+        rita.ear.is_behind = True
+        for ts, ride in enumerate(rides, 1):
+            ride.locate(ts)
+        rita.catch_up()
+        assert sorted(rita.located) == [1, 2, 3]
 
     async def test_who_was_behind_for_a_while_gets_nothing_twice(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
         ride.watch(rita)
         rita.ear.is_behind = True
         ride.locate(1)
-        rita.ear.is_behind = False
+        rita.catch_up()
         ride.locate(2)
-        ride.feed.show_newest()
-        assert rita.located == [2]
+        rita.catch_up()
+        assert rita.located == [1, 2]
 
     async def test_who_was_behind_and_left_gets_nothing(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
         ride.watch(rita)
         rita.ear.is_behind = True
         ride.locate(1)
-        rita.ear.is_behind = False
         ride.feed.unwatch(ride.feed.members[rita.connection])
-        ride.feed.show_newest()
+        rita.catch_up()
         assert rita.located == []
 
     async def test_who_was_behind_when_the_trip_ended_gets_nothing(self) -> None:
@@ -759,8 +781,7 @@ class TestLocations:
         rita.ear.is_behind = True
         ride.locate(1)
         ride.move("cancelled")
-        rita.ear.is_behind = False
-        ride.feed.show_newest()
+        rita.catch_up()
         assert rita.located == []
 
 

@@ -9,11 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec import Raw, Struct
+from msgspec.msgpack import Ext
 from socketio.msgpack_packet import MsgPackPacket
 from socketio.packet import Packet as JsonPacket
 
 from realtime.wire import (
     ACK,
+    BINARY_ACK,
     BINARY_EVENT,
     CONNECT,
     CONNECT_ERROR,
@@ -45,20 +47,30 @@ class Fact(Struct, frozen=True):
     ts: int
 
 
-def written_by_socketio(parser: Parser, kind: int, **fields: Any) -> str | bytes:
+def written_by_socketio(parser: Parser, kind: int, **fields: Any) -> bytes:
     """A packet as a python-socketio client sends it."""
+    return pieces_by_socketio(parser, kind, **fields)[0]
+
+
+def pieces_by_socketio(parser: Parser, kind: int, **fields: Any) -> list[bytes]:
+    """The same, with the attachments that follow it."""
     packet_class = JsonPacket if parser is JSON else MsgPackPacket
-    encoded: str | bytes = packet_class(kind, **{"namespace": "/", **fields}).encode()
-    return encoded
+    encoded = packet_class(kind, **{"namespace": "/", **fields}).encode()
+    pieces = encoded if isinstance(encoded, list) else [encoded]
+    return [piece if isinstance(piece, bytes) else piece.encode() for piece in pieces]
 
 
-def read_by_socketio(frame: Frame) -> Any:
-    """A frame as a python-socketio client reads it, inside its Engine.IO message."""
+def read_by_socketio(frame: Frame, *attachments: Frame) -> Any:
+    """Frames as a python-socketio client reads them, inside of Engine.IO messages."""
     if frame.binary:
         return MsgPackPacket(encoded_packet=frame.data)
     text = frame.data.decode()
     assert text[0] == "4"
-    return JsonPacket(encoded_packet=text[1:])
+    packet = JsonPacket(encoded_packet=text[1:])
+    for number, attachment in enumerate(attachments, 1):
+        assert attachment.binary
+        assert packet.add_attachment(attachment.data) is (number == len(attachments))
+    return packet
 
 
 def values(parser: Parser, packet: Packet) -> list[Any]:
@@ -110,6 +122,20 @@ class TestReading:
             assert (packet.namespace, packet.ack_id) == (namespace, ack_id)
             assert values(parser, packet) == ["a", {"b": 1}]
 
+    @pytest.mark.parametrize("name", ["connect", "connect_error", "disconnect", "disconnecting"])
+    def test_a_clients_own_events_are_nobodys_to_send(self, parser: Parser, name: str) -> None:
+        packet = parser.packet(written_by_socketio(parser, EVENT, data=[name, {}], id=4))
+        with pytest.raises(Malformed) as refused:
+            parser.event_name(packet, parser.arguments(packet)[0])
+        assert refused.value.ack_id == 4
+
+    @pytest.mark.parametrize("name", [5, None, {"$ne": 1}, ["a"], True])
+    def test_a_name_is_text(self, parser: Parser, name: object) -> None:
+        packet = parser.packet(written_by_socketio(parser, EVENT, data=[name, {}], id=4))
+        with pytest.raises(Malformed) as refused:
+            parser.event_name(packet, parser.arguments(packet)[0])
+        assert refused.value.ack_id == 4
+
     def test_what_has_no_name_is_no_event(self, parser: Parser) -> None:
         packet = parser.packet(written_by_socketio(parser, EVENT, data=[], id=4))
         with pytest.raises(Malformed) as refused:
@@ -118,57 +144,108 @@ class TestReading:
 
     def test_arguments_that_are_no_list_are_no_event(self, parser: Parser) -> None:
         for data in ({"a": 1}, "a", True, None):
-            encoded: str | bytes = (
-                f"24{msgspec.json.encode(data).decode()}"
+            encoded = (
+                b"24" + msgspec.json.encode(data)
                 if parser is JSON
                 else msgspec.msgpack.encode({"type": EVENT, "nsp": "/", "data": data, "id": 4})
             )
             with pytest.raises(Malformed) as refused:
                 parser.arguments(parser.packet(encoded))
             assert refused.value.ack_id == 4
+            with pytest.raises(Malformed):
+                parser.values(parser.packet(encoded), ())
+
+
+class TestAttachments:
+    @pytest.mark.parametrize("number", ["-1", "2", "0.5", '"0"', "null", "true", "[]", "1e400"])
+    def test_a_placeholder_for_none_of_them_is_malformed(self, number: str) -> None:
+        data = f'52-["a",{{"_placeholder":true,"num":{number}}}]'
+        with pytest.raises(Malformed):
+            JSON.values(JSON.packet(data.encode()), [b"", b""])
+
+    def test_what_only_looks_like_a_placeholder_is_left_alone(self) -> None:
+        for given in ({"_placeholder": False, "num": 0}, {"_placeholder": 1}, {"num": 0}):
+            data = b"51-" + msgspec.json.encode(["a", given])
+            assert JSON.values(JSON.packet(data), [b"x"]) == ["a", given]
+            plain = b"2" + msgspec.json.encode(["a", {"_placeholder": True, "num": 0}])
+            assert JSON.values(JSON.packet(plain), ()) == ["a", {"_placeholder": True, "num": 0}]
+
+    @pytest.mark.parametrize("levels", [100, 400, 900, 5_000])
+    def test_many_levels_are_read_or_malformed(self, levels: int) -> None:
+        data = b'51-["a",' + b"[" * levels + b"]" * levels + b"]"
+        try:
+            JSON.values(JSON.packet(data), [b""])
+        except Malformed:
+            assert levels > 100
 
 
 class TestReadingText:
     def test_an_event_with_attachments_says_how_many(self) -> None:
-        packets = written_by_socketio(JSON, EVENT, data=["a", {"b": b"1", "c": b"2"}], id=9)
-        packet = JSON.packet(packets[0])  # type: ignore[arg-type]
+        data = pieces_by_socketio(JSON, EVENT, data=["a", {"b": b"1", "c": b"2"}], id=9)[0]
+        packet = JSON.packet(data)
         assert (packet.kind, packet.attachments, packet.ack_id) == (BINARY_EVENT, 2, 9)
         assert values(JSON, packet)[0] == "a"
 
     @pytest.mark.parametrize(("text", "count"), [("50-[]", 0), ("61-[]", 1), ("510-[]", 10)])
     def test_up_to_ten_attachments_are_announced(self, text: str, count: int) -> None:
-        assert JSON.packet(text).attachments == count
+        assert JSON.packet(text.encode()).attachments == count
 
     @pytest.mark.parametrize(
-        "text", ["511-[]", "5-[]", "5[]", "5", "5a-[]", "5-1-[]", "5\u0663-[]", "599999999999-[]"]
+        "text",
+        [
+            *("511-[]", "5-[]", "5[]", "5", "5a-[]", "5-1-[]", "5\u0663-[]", "599999999999-[]"),
+            *("6", "6[]", "20-[]", "21-[]", "31-[]", "01-{}", "11-"),
+        ],
     )
-    def test_others_are_malformed(self, text: str) -> None:
+    def test_others_and_those_of_other_packets_are_malformed(self, text: str) -> None:
         with pytest.raises(Malformed):
-            JSON.packet(text)
+            JSON.packet(text.encode())
 
     def test_a_namespaces_query_is_left_out(self) -> None:
-        packet = JSON.packet('2/admin?token=x,7["a"]')
+        packet = JSON.packet(b'2/admin?token=x,7["a"]')
         assert (packet.namespace, packet.ack_id) == ("/admin", 7)
 
     def test_a_namespace_may_be_all_there_is(self) -> None:
-        for text in ("0/admin", "0/admin,", "1/admin?a=b"):
+        for text in (b"0/admin", b"0/admin,", b"1/admin?a=b"):
             packet = JSON.packet(text)
             assert (packet.namespace, bytes(packet.data)) == ("/admin", b"")
 
+    def test_a_namespace_that_is_no_utf_8_is_malformed(self) -> None:
+        with pytest.raises(Malformed):
+            JSON.packet(b"0/\xff,")
+
+    @pytest.mark.parametrize("text", ["1{}", "1[]", "1x", "1/admin,x"])
+    def test_a_disconnect_with_data_is_malformed(self, text: str) -> None:
+        with pytest.raises(Malformed):
+            JSON.packet(text.encode())
+
     def test_an_id_has_16_digits_at_most(self) -> None:
-        assert JSON.packet(f'2{"9" * 16}["a"]').ack_id == 10**16 - 1
+        assert JSON.packet(b"2" + b"9" * 16 + b'["a"]').ack_id == 10**16 - 1
         for digits in (17, 5_000, 250_000):
             with pytest.raises(Malformed):
-                JSON.packet(f'2{"9" * digits}["a"]')
+                JSON.arguments(JSON.packet(b"2" + b"9" * digits + b'["a"]'))
 
     @pytest.mark.parametrize("text", ["", "7", "9[]", "a", " 2[]", "-1", "\u0662[]", "{}", "[]"])
     def test_what_has_no_type_is_malformed(self, text: str) -> None:
         with pytest.raises(Malformed):
-            JSON.packet(text)
+            JSON.packet(text.encode())
 
-    def test_bytes_are_no_text(self) -> None:
+    @pytest.mark.parametrize(
+        "text", [b"\xff\xfe", b"2\xff", b'2["a","\xff"]', b'2["\xed\xa0\x80"]']
+    )
+    def test_what_is_no_utf_8_is_malformed(self, text: bytes) -> None:
         with pytest.raises(Malformed):
-            JSON.packet(b'2["a"]')
+            values(JSON, JSON.packet(text))
+
+    @pytest.mark.parametrize("auth", ["", "{}", '{"token":"x","more":[{}]}', " {} "])
+    def test_a_client_connects_with_an_object_or_nothing(self, auth: str) -> None:
+        assert JSON.is_auth(JSON.packet(f"0{auth}".encode()).data)
+
+    @pytest.mark.parametrize(
+        "auth", ["[]", '"token"', "null", "true", "1.5", "{", "{}{}", '{"a":}', "[[[", "NaN"]
+    )
+    def test_it_connects_with_nothing_else(self, auth: str) -> None:
+        assert not JSON.is_auth(JSON.packet(f"0{auth}".encode()).data)
 
     @pytest.mark.parametrize(
         "rest",
@@ -180,7 +257,7 @@ class TestReadingText:
     )
     def test_what_is_no_json_is_malformed_and_can_be_answered(self, rest: str) -> None:
         with pytest.raises(Malformed) as refused:
-            JSON.arguments(JSON.packet(f"25{rest}"))
+            JSON.arguments(JSON.packet(f"25{rest}".encode()))
         assert refused.value.ack_id == 5
 
 
@@ -208,13 +285,24 @@ class TestReadingBytes:
         with pytest.raises(Malformed):
             MSGPACK.packet(msgspec.msgpack.encode(packet))
 
-    def test_text_is_no_bytes(self) -> None:
+    def test_text_is_no_packed_packet(self) -> None:
         with pytest.raises(Malformed):
-            MSGPACK.packet('2["a"]')
+            MSGPACK.packet(b'2["a"]')
+
+    @pytest.mark.parametrize("auth", [{}, {"token": "x"}, {1: 2}, None, Ext(0, b"\0")])
+    def test_a_client_connects_with_an_object_or_nothing(self, auth: object) -> None:
+        """JavaScript's `undefined` has several shapes in msgpack."""
+        for packet in ({"data": auth}, {}):
+            data = msgspec.msgpack.encode({"type": 0, "nsp": "/", **packet})
+            assert MSGPACK.is_auth(MSGPACK.packet(data).data)
+
+    @pytest.mark.parametrize("auth", [5, "token", [], True, b"", Ext(1, b"\0")])
+    def test_it_connects_with_nothing_else(self, auth: object) -> None:
+        data = msgspec.msgpack.encode({"type": 0, "nsp": "/", "data": auth})
+        assert not MSGPACK.is_auth(MSGPACK.packet(data).data)
 
     def test_a_cut_off_packet_is_malformed_wherever_it_is_cut(self) -> None:
         whole = written_by_socketio(MSGPACK, EVENT, data=["a", {"b": [1, "c"]}], id=5)
-        assert isinstance(whole, bytes)
         for end in range(len(whole)):
             with pytest.raises(Malformed):
                 MSGPACK.packet(whole[:end])
@@ -247,12 +335,12 @@ class TestHostility:
     @pytest.mark.parametrize("opening", ["[", '{"a":', '["a",'])
     def test_brackets_without_end_are_malformed(self, opening: str) -> None:
         with pytest.raises(Malformed) as refused:
-            JSON.arguments(JSON.packet("25" + opening * DEPTH))
+            JSON.arguments(JSON.packet(b"25" + opening.encode() * DEPTH))
         assert refused.value.ack_id == 5
 
     def test_brackets_that_all_close_are_malformed_too(self) -> None:
         with pytest.raises(Malformed):
-            JSON.arguments(JSON.packet('25["a",' + "[" * DEPTH + "]" * DEPTH + "]"))
+            JSON.arguments(JSON.packet(b'25["a",' + b"[" * DEPTH + b"]" * DEPTH + b"]"))
         with pytest.raises(Malformed):
             JSON.read(Raw(b"[" * DEPTH + b"]" * DEPTH), object)
 
@@ -276,8 +364,9 @@ class TestHostility:
         alphabet = '0123456789-/?,:."\\[]{}()eE+truefalsn \n\0\u0663ü🚕'
         for _ in range(2_000):
             noise = "".join(chance.choices(alphabet, k=chance.randrange(40)))
-            try_all(JSON, noise)
-            try_all(JSON, f'2["a",{noise}]')
+            try_all(JSON, noise.encode())
+            try_all(JSON, f'2["a",{noise}]'.encode())
+            try_all(JSON, chance.randbytes(chance.randrange(40)))
 
     @pytest.mark.parametrize("seed", range(20))
     def test_random_bytes_are_a_packet_or_malformed(self, seed: int) -> None:
@@ -295,13 +384,12 @@ class TestHostility:
         whole = written_by_socketio(parser, EVENT, data=["trip:update", PAYLOADS[1]], id=5)
         for _ in range(500):
             at = chance.randrange(len(whole))
-            if isinstance(whole, str):
-                try_all(parser, whole[:at] + chr(chance.randrange(1, 0x250)) + whole[at + 1 :])
-            else:
-                try_all(parser, whole[:at] + chance.randbytes(1) + whole[at + 1 :])
+            other = chr(chance.randrange(1, 0x250)).encode()
+            try_all(parser, whole[:at] + other + whole[at + 1 :])
+            try_all(parser, whole[:at] + chance.randbytes(1) + whole[at + 1 :])
 
 
-def try_all(parser: Parser, data: str | bytes) -> None:
+def try_all(parser: Parser, data: bytes) -> None:
     """Read as far as it goes: to the values, or to what is malformed or not representable."""
     try:
         packet = parser.packet(data)
@@ -316,12 +404,12 @@ def try_all(parser: Parser, data: str | bytes) -> None:
 class TestWriting:
     @pytest.mark.parametrize("payload", PAYLOADS)
     def test_an_event_is_read_by_its_clients(self, parser: Parser, payload: object) -> None:
-        packet = read_by_socketio(parser.event(Encoded("trip:status", payload)))
+        packet = read_by_socketio(Encoded("trip:status", payload).frame(parser.binary))
         assert (packet.packet_type, packet.namespace or "/", packet.id) == (EVENT, "/", None)
         assert packet.data == ["trip:status", payload]
 
     def test_a_typed_payload_is_an_object(self, parser: Parser) -> None:
-        packet = read_by_socketio(parser.event(Encoded("a", Fact("t1", 5))))
+        packet = read_by_socketio(Encoded("a", Fact("t1", 5)).frame(parser.binary))
         assert packet.data == ["a", {"trip_id": "t1", "ts": 5}]
 
     @pytest.mark.parametrize("ack_id", [0, 7, 10**16 - 1])
@@ -332,9 +420,11 @@ class TestWriting:
         packet = read_by_socketio(parser.answer(ack_id, payload))
         assert (packet.packet_type, packet.id, packet.data) == (ACK, ack_id, [payload])
 
-    def test_a_connection_has_its_id(self, parser: Parser) -> None:
-        packet = read_by_socketio(parser.connected("s1"))
-        assert (packet.packet_type, packet.data) == (CONNECT, {"sid": "s1"})
+    @pytest.mark.parametrize("namespace", ["/", "/admin", "/ünï"])
+    def test_a_connection_has_its_id(self, parser: Parser, namespace: str) -> None:
+        packet = read_by_socketio(parser.connected("s1", namespace))
+        assert (packet.packet_type, packet.namespace or "/") == (CONNECT, namespace)
+        assert packet.data == {"sid": "s1"}
 
     @pytest.mark.parametrize("namespace", ["/", "/admin"])
     def test_a_refusal_says_why(self, parser: Parser, namespace: str) -> None:
@@ -343,31 +433,73 @@ class TestWriting:
         assert (packet.packet_type, packet.namespace or "/") == (CONNECT_ERROR, namespace)
         assert packet.data == error
 
-    def test_a_goodbye_is_read_by_its_client(self, parser: Parser) -> None:
-        assert read_by_socketio(parser.disconnected()).packet_type == DISCONNECT
+    @pytest.mark.parametrize("namespace", ["/", "/admin"])
+    def test_a_goodbye_is_read_by_its_client(self, parser: Parser, namespace: str) -> None:
+        packet = read_by_socketio(parser.disconnected(namespace))
+        assert (packet.packet_type, packet.namespace or "/") == (DISCONNECT, namespace)
+
+    @pytest.mark.parametrize("namespace", ["/", "/admin"])
+    @pytest.mark.parametrize("ack_id", [None, 0, 7])
+    def test_whatever_is_emitted_is_read_by_its_client(
+        self, parser: Parser, namespace: str, ack_id: int | None
+    ) -> None:
+        for given in [("a",), *(("a", *PAYLOADS[:end]) for end in range(len(PAYLOADS)))]:
+            packet = read_by_socketio(*parser.emitted(namespace, given, ack_id))
+            assert (packet.packet_type, packet.namespace or "/") == (EVENT, namespace)
+            assert (packet.id, packet.data) == (ack_id, list(given))
+
+    @pytest.mark.parametrize("namespace", ["/", "/admin"])
+    def test_several_values_acknowledge_an_event(self, parser: Parser, namespace: str) -> None:
+        for given in ((), (1,), (1, None, {"a": [2]})):
+            packet = read_by_socketio(*parser.acknowledged(namespace, given, 7))
+            assert (packet.packet_type, packet.namespace or "/") == (ACK, namespace)
+            assert (packet.id, packet.data) == (7, list(given))
+
+    @pytest.mark.parametrize("namespace", ["/", "/admin"])
+    def test_bytes_go_and_come_where_they_were(self, parser: Parser, namespace: str) -> None:
+        given = ("a", b"1", {"b": [b"", {"c": b"\xff\x00"}], "d": "e"}, bytearray(b"2"))
+        expected = ["a", b"1", {"b": [b"", {"c": b"\xff\x00"}], "d": "e"}, b"2"]
+        emitted = parser.emitted(namespace, given, 7)
+        acknowledged = parser.acknowledged(namespace, given, 7)
+        for frames, kinds in ((emitted, (EVENT, BINARY_EVENT)), (acknowledged, (ACK, BINARY_ACK))):
+            read = read_by_socketio(*frames)
+            assert (read.packet_type in kinds, read.data) == (True, expected)
+            assert read_by_ours(parser, frames) == expected
+
+    def test_bytes_that_socketio_writes_are_read(self, parser: Parser) -> None:
+        given = ["a", b"1", {"b": [b"", {"c": b"\xff\x00"}], "d": "e"}]
+        head, *attachments = pieces_by_socketio(parser, EVENT, data=given, id=9)
+        packet = parser.packet(head)
+        assert packet.attachments == len(attachments)
+        assert parser.values(packet, attachments) == given
 
     def test_what_came_from_another_instance_is_the_same_event(self, parser: Parser) -> None:
         for payload in PAYLOADS:
             here = Encoded("trip:status", payload)
             there = Encoded.received("trip:status", here.json)
-            assert read_by_socketio(parser.event(there)).data == ["trip:status", payload]
+            assert read_by_socketio(there.frame(parser.binary)).data == ["trip:status", payload]
             if parser is JSON:
-                assert parser.event(there).data == parser.event(here).data
+                assert there.frame(False).data == here.frame(False).data
 
     def test_an_event_is_encoded_once_for_everybody(self, parser: Parser) -> None:
         event = Encoded("a", Fact("t1", 5))
-        assert parser.event(event) is parser.event(event)
+        assert event.frame(parser.binary) is event.frame(parser.binary)
 
     def test_packed_and_text_say_the_same(self, parser: Parser) -> None:
         event = Encoded("a", Fact("t1", 5))
-        other = MSGPACK if parser is JSON else JSON
-        assert (
-            read_by_socketio(parser.event(event)).data == read_by_socketio(other.event(event)).data
-        )
+        own, other = event.frame(parser.binary), event.frame(not parser.binary)
+        assert read_by_socketio(own).data == read_by_socketio(other).data
+
+
+def read_by_ours(parser: Parser, frames: list[Frame]) -> list[Any]:
+    head, *attachments = frames
+    packet = parser.packet(head.data if parser.binary else head.data[1:])
+    assert packet.attachments == len(attachments)
+    return parser.values(packet, [attachment.data for attachment in attachments])
 
 
 def test_a_packed_packet_has_the_shape_of_the_official_parser() -> None:
-    packed = msgspec.msgpack.decode(MSGPACK.event(Encoded("a", {"b": 1})).data)
+    packed = msgspec.msgpack.decode(Encoded("a", {"b": 1}).frame(MSGPACK.binary).data)
     assert packed == {"type": 2, "data": ["a", {"b": 1}], "nsp": "/"}
     assert msgspec.msgpack.decode(MSGPACK.answer(5, {}).data)["id"] == 5
 
@@ -391,6 +523,6 @@ class TestFrames:
             assert (struct.unpack("!Q", rest[:8])[0], rest[8:]) == (size, payload)
 
     def test_a_text_frame_begins_with_the_engines_message_type(self) -> None:
-        assert JSON.event(Encoded("a", {})).data == b'42["a",{}]'
-        assert not JSON.event(Encoded("a", {})).binary
-        assert MSGPACK.event(Encoded("a", {})).binary
+        assert Encoded("a", {}).frame(JSON.binary).data == b'42["a",{}]'
+        assert not Encoded("a", {}).frame(JSON.binary).binary
+        assert Encoded("a", {}).frame(MSGPACK.binary).binary

@@ -1,0 +1,215 @@
+"""The rides' namespace: commands of a connection to the handlers, in order, and their answers."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from secrets import randbelow
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import Raw, Struct
+
+from handlers import access
+from models.commands import DRIVER_LOCATION
+from models.errors import (
+    Internal,
+    Invalid,
+    RateLimited,
+    RidewireError,
+    TooLarge,
+    Unavailable,
+    UnknownEvent,
+)
+from realtime import payloads
+from realtime.connection import Connection, Request
+from realtime.engine import Socket
+from realtime.gateway import Namespace, Refused
+from realtime.metrics import Metrics
+from realtime.sessions import Sessions
+from realtime.tasks import Tasks
+from realtime.wire import Malformed, Packet, Parser
+
+_log = logging.getLogger(__name__)
+
+MAX_PENDING: Final = 200
+"""Commands of one connection that wait for their turn."""
+MAX_PENDING_BYTES: Final = 1024 * 1024
+"""And their size; the largest frame fits several times."""
+PENDING_RETRY_MS: Final = 1_000
+DRAIN_SPREAD_MS: Final = 5_000
+
+Then = Callable[[], None]
+Run = Callable[[Connection, Any], Awaitable[tuple[object, Then | None]]]
+"""What a command does: its answer, and what is to follow once that is written."""
+
+
+class Command(Struct, frozen=True):
+    payload: type[Any]
+    run: Run
+
+
+class Locate(Struct, frozen=True):
+    """The two ways into `driver:location`, which waits for nobody."""
+
+    report: Callable[[Connection, Raw | None], object]
+    """Takes any payload and returns the answer. Raises what refuses it."""
+    direct: Callable[[Connection, bytes], bool]
+    """Takes a payload that is one good point, as JSON; False, and nothing done, for any other."""
+
+
+class Rides(Namespace[Connection]):
+    """Gives each connection's commands to the handlers, in order.
+
+    `driver:location` waits for nobody: it is handled as it comes, without a task.
+    """
+
+    def __init__(
+        self,
+        *,
+        sessions: Sessions,
+        commands: Mapping[str, Command],
+        locate: Locate,
+        tasks: Tasks,
+        metrics: Metrics,
+    ) -> None:
+        self._sessions = sessions
+        self._commands = commands
+        self._locate = locate
+        self._tasks = tasks
+        self._metrics = metrics
+        self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
+
+    def drain(self) -> None:
+        """Send everybody away, to come back to another instance at spread-out times."""
+        for connection in self._sessions.all():
+            connection.end("draining", retry=True, retry_in_ms=randbelow(DRAIN_SPREAD_MS))
+
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
+        """See `realtime.gateway.Namespace`."""
+        try:
+            return self._sessions.accept(socket, parser, auth)
+        except RidewireError as error:
+            self._metrics.refused.labels(error.code).inc()
+            raise Refused(error.message, {"code": error.code}) from error
+
+    def joined(self, client: Connection) -> None:
+        client.working = self._tasks.start(self._begin(client))
+
+    def left(self, client: Connection, reason: str) -> None:
+        self._sessions.close(client, reason)
+
+    def caught_up(self, client: Connection) -> None:
+        """See `realtime.gateway.Namespace`."""
+        client.show_missed()
+
+    def malformed(self, client: Connection, error: Malformed) -> None:
+        """Answer what can be answered; and the connection ends, and is told why."""
+        if error.ack_id is not None:
+            client.answer(error.ack_id, refusal(Invalid(str(error))))
+        client.end(Invalid.code, retry=True)
+
+    def too_large(self, client: Connection) -> None:
+        """See `realtime.gateway.Namespace`."""
+        client.end(TooLarge.code, retry=True, close=False)
+
+    def fell_behind(self, client: Connection) -> None:
+        """See `realtime.gateway.Namespace`."""
+        client.end("slow_consumer", retry=True)
+
+    def event(self, client: Connection, packet: Packet, attachments: Sequence[bytes]) -> None:
+        """A command. None takes binary data: what has attachments is refused for its payload."""
+        arguments = client.parser.arguments(packet)
+        name = client.parser.event_name(packet, arguments[0])
+        payload = arguments[1] if len(arguments) > 1 else None
+        if name == DRIVER_LOCATION and client.ready.done():
+            self._serve_location(client, payload, packet.ack_id)
+        elif (
+            len(client.pending) >= MAX_PENDING
+            or client.pending_bytes + len(packet.data) > MAX_PENDING_BYTES
+        ):
+            busy = RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
+            client.answer(packet.ack_id, refusal(busy))
+        else:
+            client.enqueue(Request(name, payload, packet.ack_id, len(packet.data)))
+            if client.working is None:
+                client.working = self._tasks.start(self._work(client))
+
+    async def _begin(self, connection: Connection) -> None:
+        """Tell the client what it follows; commands that came meanwhile are next."""
+        try:
+            await self._sessions.open(connection)
+        except Exception as error:  # noqa: BLE001 - logged, and the client is told
+            if connection.ended:
+                return
+            expected = isinstance(error, Unavailable)
+            _log.warning("a session could not be opened", exc_info=None if expected else error)
+            connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(DRAIN_SPREAD_MS))
+            return
+        await self._work(connection)
+
+    def _serve_location(
+        self, connection: Connection, payload: Raw | None, ack_id: int | None
+    ) -> None:
+        try:
+            access.require_role(connection.identity, DRIVER_LOCATION)
+            answer = self._locate.report(connection, payload)
+        except RidewireError as error:
+            answer = refusal(error)
+        except Exception:  # noqa: BLE001 - logged, and the client gets an answer
+            answer = _failed(DRIVER_LOCATION)
+        connection.answer(ack_id, answer)
+
+    async def _work(self, connection: Connection) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while connection.may_go_on(loop.time()):
+                await self._serve(connection, connection.next_request())
+        finally:
+            connection.working = None
+
+    async def _serve(self, connection: Connection, request: Request) -> None:
+        """Run one command. Whatever happens, it is answered exactly once."""
+        then: Then | None = None
+        outcome = "ok"
+        try:
+            answer, then = await self._run(connection, request)
+        except RidewireError as error:
+            answer, outcome = refusal(error), error.code
+        except Exception:  # noqa: BLE001 - whatever it was: logged, and the client gets an answer
+            answer, outcome = _failed(request.name), Internal.code
+        connection.answer(request.ack_id, answer)
+        if then is not None:
+            then()
+        known = request.name if request.name in access.ACCESS else "unknown"
+        self._metrics.commands.labels(known, outcome).inc()
+
+    async def _run(self, connection: Connection, request: Request) -> tuple[object, Then | None]:
+        if request.name == DRIVER_LOCATION:
+            access.require_role(connection.identity, DRIVER_LOCATION)
+            return self._locate.report(connection, request.payload), None
+        command = self._commands.get(request.name)
+        if command is None:
+            raise UnknownEvent(f"there is no event {request.name[:64]!r}")
+        access.require_role(connection.identity, request.name)
+        payload = payloads.parse(connection.parser, request.payload, command.payload)
+        return await command.run(connection, payload)
+
+
+def _failed(event: str) -> dict[str, Any]:
+    """The answer to a command that failed by the server's own fault, which the log tells."""
+    _log.exception("a command failed", extra={"event": event[:64]})
+    return refusal(Internal("the server failed"))
+
+
+def refusal(error: RidewireError) -> dict[str, Any]:
+    """An error as the answer to a command."""
+    return {"ok": False, "error": error_body(error)}
+
+
+def error_body(error: RidewireError) -> dict[str, Any]:
+    return {
+        "code": error.code,
+        "message": error.message,
+        "retry": error.retry,
+        **error.details,
+    }

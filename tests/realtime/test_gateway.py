@@ -1,0 +1,183 @@
+"""Namespaces: who joined which, who is expected to join one, and what ends it all."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from msgspec import Struct
+
+from realtime.engine import Limits
+from realtime.gateway import Gateway
+from realtime.plain import PlainClient, PlainNamespace
+from tests.hostile.process import until
+from tests.hostile.raw import WebSocket
+
+CONNECT_WITHIN_S = 60
+
+
+class Place(Struct, frozen=True):
+    """A gateway with two namespaces, and who has come and gone."""
+
+    url: str
+    gateway: Gateway
+    told: list[str]
+
+    async def client(self, *names: str) -> WebSocket:
+        """One that has joined these."""
+        client = await WebSocket.open(self.url)
+        await client.receive()
+        await join(client, *names)
+        return client
+
+    @property
+    def expected_by(self) -> list[float | None]:
+        return [socket.expected_by for socket in self.gateway.engine.sockets.values()]
+
+
+async def join(client: WebSocket, *names: str) -> None:
+    for name in names:
+        client.send(f"40{name},")
+        assert str(await client.receive()).startswith(f"40{'' if name == '/' else name + ','}")
+
+
+def namespace(name: str, told: list[str]) -> PlainNamespace:
+    opened = PlainNamespace(name)
+
+    @opened.on("connect")
+    def join(_client: PlainClient) -> None:
+        told.append(f"joined {name}")
+
+    @opened.on("disconnect")
+    def leave(_client: PlainClient, reason: str) -> None:
+        told.append(f"left {name}: {reason}")
+
+    @opened.on("echo")
+    def echo(_client: PlainClient, *values: object) -> tuple[object, ...]:
+        return values
+
+    return opened
+
+
+@asynccontextmanager
+async def serving(limits: Limits) -> AsyncIterator[Place]:
+    told: list[str] = []
+    gateway, app = Gateway(limits), web.Application()
+    for name in ("/", "/lobby"):
+        gateway.add(namespace(name, told))
+    gateway.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, told)
+    await runner.cleanup()
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    limits = Limits(connect_within_s=CONNECT_WITHIN_S, max_payload=1_000)
+    async with serving(limits) as place:
+        yield place
+
+
+async def test_who_joins_nothing_is_closed() -> None:
+    async with serving(Limits(connect_within_s=0.05)) as place:
+        client = await WebSocket.open(place.url)
+        await client.receive()
+        assert await client.rest() == ([], 1008)
+        client.close()
+
+
+async def test_who_has_left_everything_and_does_not_come_again_is_closed(place: Place) -> None:
+    client = await place.client("/", "/lobby")
+    client.send("41", "41/lobby,")
+    await until(lambda: len(place.told) == 4)
+    assert place.told[2:] == [
+        "left /: client namespace disconnect",
+        "left /lobby: client namespace disconnect",
+    ]
+    now = asyncio.get_running_loop().time()
+    for socket in list(place.gateway.engine.sockets.values()):
+        socket.beat(now + CONNECT_WITHIN_S)
+    assert await client.rest() == ([], 1008)
+    client.close()
+
+
+async def test_nobody_is_expected_who_is_in_a_namespace(place: Place) -> None:
+    client = await WebSocket.open(place.url)
+    await client.receive()
+    assert None not in place.expected_by
+    await join(client, "/lobby", "/")
+    assert place.expected_by == [None]
+    client.send("41/lobby,")
+    await until(lambda: len(place.told) == 3)
+    assert place.expected_by == [None]
+    client.send("41")
+    await until(lambda: len(place.told) == 4)
+    assert None not in place.expected_by
+    await join(client, "/")
+    assert place.expected_by == [None]
+    client.close()
+
+
+async def test_each_namespace_hears_of_its_own_clients_once(place: Place) -> None:
+    client = await place.client("/", "/lobby")
+    client.send("41")
+    await until(lambda: len(place.told) == 3)
+    client.writer.transport.abort()
+    await until(lambda: len(place.told) == 4)
+    assert place.told == [
+        *("joined /", "joined /lobby"),
+        "left /: client namespace disconnect",
+        "left /lobby: transport close",
+    ]
+
+
+async def test_an_answer_comes_in_the_namespace_of_its_event(place: Place) -> None:
+    client = await place.client("/", "/lobby")
+    client.send('42/lobby,1["echo","a"]', '421["echo","b"]', '42/lobby,2["echo"]')
+    assert [await client.receive() for _ in range(3)] == [
+        *('43/lobby,1["a"]', '431["b"]', "43/lobby,2[]")
+    ]
+    client.close()
+
+
+@pytest.mark.parametrize(
+    "packet", ['42/lobby,["echo"]', "41/lobby,", "43/lobby,1[]", '42/nowhere,["echo"]', "4"]
+)
+async def test_a_packet_for_a_namespace_that_was_not_joined_ends_all(
+    place: Place, packet: str
+) -> None:
+    client = await place.client("/")
+    client.send(packet)
+    assert await client.rest() == ([], 1000)
+    assert place.told[1:] == ["left /: server disconnect"]
+    client.close()
+
+
+async def test_joining_twice_is_joining_once(place: Place) -> None:
+    client = await place.client("/")
+    client.send("40", '421["echo"]')
+    assert await client.receive() == "431[]"
+    assert place.told == ["joined /"]
+    client.close()
+
+
+async def test_attachments_take_their_places(place: Place) -> None:
+    client = await place.client("/lobby")
+    client.send('452-/lobby,7["echo",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]')
+    client.send(b"first", b"second")
+    echoed = '{"_placeholder":true,"num":0},{"_placeholder":true,"num":1}'
+    assert await client.receive() == f"462-/lobby,7[{echoed}]"
+    assert [await client.receive(), await client.receive()] == [b"second", b"first"]
+    client.close()
+
+
+async def test_attachments_together_are_no_larger_than_one_message_may_be(place: Place) -> None:
+    client = await place.client("/")
+    client.send('452-1["echo"]', b"x" * 500, b"x" * 500)
+    assert await client.receive() == "431[]"
+    client.send('452-2["echo"]', b"x" * 500, b"x" * 501)
+    assert await client.rest() == ([], 1000)
+    client.close()

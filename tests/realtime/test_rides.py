@@ -1,0 +1,444 @@
+"""Commands of a connection: in order, each answered once whatever becomes of it; but locations."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable
+from typing import Any, Final
+
+import msgspec
+import pytest
+from aiohttp import web
+from msgspec import Raw, Struct
+
+from models.commands import ChatHistory, DriverStatus, TripSubscribe
+from models.errors import Conflict, Unavailable
+from models.identity import Role
+from models.presence import PresenceLimits
+from models.stores import TripRecord
+from realtime import dispatch
+from realtime.connection import Connection
+from realtime.following import FollowingService
+from realtime.gateway import Gateway
+from realtime.metrics import Metrics
+from realtime.rides import MAX_PENDING, MAX_PENDING_BYTES, Command, Locate, Rides, Then
+from realtime.sessions import Sessions
+from realtime.tasks import Tasks
+from realtime.tokens import Secret, TokenRules, Tokens
+from tests.handlers.world import MemoryTrips, World
+from tests.hostile.process import until
+from tests.hostile.raw import Codec, Session, WebSocket
+
+SECRET: Final = Secret("the secret of a test that is long enough to sign with")
+HERE: Final = {"lat": 52.5, "lng": 13.4}
+
+
+class Silence:
+    """The channels of an instance that is alone."""
+
+    def subscribe(self, _channel: str) -> Awaitable[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+    def unsubscribe(self, _channel: str) -> None:
+        """Nobody listens."""
+
+
+class SlowTrips(MemoryTrips):
+    """Trips that are read when the test lets them, or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: Exception | None = None
+
+    async def followed_by(self, key: str, now: int) -> Any:
+        await self.gate.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().followed_by(key, now)
+
+    async def get(self, trip_id: str) -> TripRecord | None:
+        await self.gate.wait()
+        return await super().get(trip_id)
+
+
+class Scripted:
+    """Commands whose course the test decides."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.gate = asyncio.Event()
+        self.then: Then | None = None
+
+    async def wait(self, _connection: Connection, command: TripSubscribe) -> tuple[object, Any]:
+        self.begun.append(command.trip_id)
+        await self.gate.wait()
+        return {"ok": True, "trip_id": command.trip_id}, self.then
+
+    async def fail(self, _connection: Connection, _command: ChatHistory) -> tuple[object, None]:
+        raise LookupError("the server's own fault")
+
+    async def refuse(self, _connection: Connection, _command: DriverStatus) -> tuple[object, None]:
+        raise Conflict("not now", trip={})
+
+
+class Stage(Struct, frozen=True):
+    """A server with commands of the test's, on real sockets."""
+
+    url: str
+    world: World
+    trips: SlowTrips
+    scripted: Scripted
+    tokens: Tokens
+    metrics: Metrics
+    sessions: Sessions
+    rides: Rides
+    reported: list[bytes]
+
+    async def begin(self, role: str = "driver", user_id: str = "dan") -> Session:
+        """Connect, without waiting for `session:ready`."""
+        codec = Codec("json")
+        session = Session(await WebSocket.open(self.url), codec, user_id)
+        await session.socket.receive()
+        trips = ("t1",) if role == "viewer" else ()
+        token = self.tokens.mint(Role(role), user_id, ttl_s=600, trips=trips)
+        session.socket.send(codec.connect({"token": token}))
+        return session
+
+    async def open(self, role: str = "driver", user_id: str = "dan") -> Session:
+        session = await self.begin(role, user_id)
+        await session.hears("session:ready")
+        return session
+
+    def counted(self, event: str, outcome: str) -> float:
+        labels = {"event": event, "outcome": outcome}
+        name = "ridewire_commands_total"
+        return self.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    trips, scripted, metrics, tasks = SlowTrips(), Scripted(), Metrics(), Tasks()
+    world = World(trips)
+    tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
+    following = FollowingService(
+        channels=Silence(),
+        kept=world.stores,
+        sessions=world.sessions,
+        snapshots=world.snapshots,
+        drivers=world.drivers,
+        presence=PresenceLimits(),
+        clock=world.clock,
+        tasks=tasks,
+    )
+    sessions = Sessions(
+        tokens=tokens,
+        following=following,
+        publish=world.publish,
+        clock=world.clock,
+        metrics=metrics,
+    )
+    handlers = dispatch.Handlers(
+        sessions=sessions,
+        following=following,
+        drivers=world.drivers,
+        locations=world.locations,
+        trips=world.trips,
+        chat=world.chat,
+        metrics=metrics,
+    )
+    commands = {
+        TripSubscribe.event: Command(TripSubscribe, scripted.wait),
+        ChatHistory.event: Command(ChatHistory, scripted.fail),
+        DriverStatus.event: Command(DriverStatus, scripted.refuse),
+    }
+    reported: list[bytes] = []
+    rides = Rides(
+        sessions=sessions,
+        commands=commands,
+        locate=_noting(dispatch.locate(handlers), reported),
+        tasks=tasks,
+        metrics=metrics,
+    )
+    gateway, app = Gateway(), web.Application()
+    gateway.add(rides)
+    gateway.attach(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield Stage(url, world, trips, scripted, tokens, metrics, sessions, rides, reported)
+    scripted.gate.set()
+    trips.gate.set()
+    await tasks.stop()
+    await runner.cleanup()
+
+
+def _noting(locate: Locate, reported: list[bytes]) -> Locate:
+    """The same, with a note of what took the direct way; a `seq` of 13 is a fault in the server."""
+
+    def report(connection: Connection, payload: Raw | None) -> object:
+        if payload is not None and b'"seq":13' in bytes(payload):
+            raise LookupError("the server's own fault")
+        return locate.report(connection, payload)
+
+    def direct(connection: Connection, payload: bytes) -> bool:
+        taken = locate.direct(connection, payload)
+        if taken:
+            reported.append(payload)
+        return taken
+
+    return Locate(report, direct)
+
+
+def subscribe(number: int, more: str = "") -> str:
+    return f'42{number}["trip:subscribe",{{"trip_id":"t{number}","more":"{more}"}}]'
+
+
+def point(stage: Stage, seq: int) -> dict[str, Any]:
+    return {**HERE, "ts": stage.world.clock() + seq, "seq": seq}
+
+
+class TestOrder:
+    async def test_commands_are_run_one_after_another(self, stage: Stage) -> None:
+        session = await stage.open()
+        session.socket.send(*(subscribe(number) for number in range(1, 4)))
+        await until(lambda: bool(stage.scripted.begun))
+        await session.ok("driver:location", point(stage, 1))
+        assert stage.scripted.begun == ["t1"], "the next one has not waited for its turn"
+        assert session.answers == {}
+        stage.scripted.gate.set()
+        for number in range(1, 4):
+            assert (await session.answer(number))["trip_id"] == f"t{number}"
+        assert stage.scripted.begun == ["t1", "t2", "t3"]
+        session.close()
+
+    async def test_connections_do_not_wait_for_each_other(self, stage: Stage) -> None:
+        first, second = await stage.open(), await stage.open(user_id="eve")
+        for session in (first, second):
+            session.socket.send(subscribe(1))
+        await until(lambda: len(stage.scripted.begun) == 2)
+        stage.scripted.gate.set()
+        for session in (first, second):
+            await session.answer(1)
+            session.close()
+
+    async def test_commands_that_come_before_the_session_is_ready_are_run_after_it(
+        self, stage: Stage
+    ) -> None:
+        stage.trips.gate.clear()
+        stage.scripted.gate.set()
+        session = await stage.begin()
+        report = session.codec.event(["driver:location", point(stage, 1)], 2)
+        session.socket.send(subscribe(1), report, subscribe(3))
+        session.socket.send(session.codec.event(["driver:location", point(stage, 2)]))
+        connection = await accepted(stage)
+        await until(lambda: len(connection.pending) == 4)
+        assert stage.scripted.begun == []
+        stage.trips.gate.set()
+        await session.answer(3)
+        assert session.events[0][0] == "session:ready"
+        assert session.answers[2] == {"ok": True, "accepted": 1, "rejected": []}
+        await session.is_alive()
+        sighting = await stage.world.drivers.newest("dan")
+        assert sighting is not None
+        assert sighting.point.seq == 2
+        session.close()
+
+    async def test_what_is_to_follow_follows_the_answer(self, stage: Stage) -> None:
+        session = await stage.open()
+        connection = await accepted(stage)
+        stage.scripted.then = lambda: connection.end("revoked", retry=False)
+        stage.scripted.gate.set()
+        assert (await session.ok("trip:subscribe", {"trip_id": "t"}))["trip_id"] == "t"
+        assert (await session.ends())[0] == [{"code": "revoked", "retry": False}]
+
+
+class TestLimits:
+    async def test_more_commands_than_may_wait_are_refused_for_now(self, stage: Stage) -> None:
+        session = await stage.open()
+        session.socket.send(subscribe(1))
+        await until(lambda: bool(stage.scripted.begun))
+        session.socket.send(*(subscribe(number) for number in range(2, MAX_PENDING + 3)))
+        refused = await session.answer(MAX_PENDING + 2)
+        assert refused["error"]["code"] == "rate_limited"
+        assert (refused["error"]["retry"], refused["error"]["retry_after_ms"]) == (True, 1_000)
+        stage.scripted.gate.set()
+        for number in range(1, MAX_PENDING + 2):
+            assert (await session.answer(number))["ok"] is True
+        session.close()
+
+    async def test_larger_commands_than_may_wait_are_refused_for_now(self, stage: Stage) -> None:
+        session = await stage.open()
+        large = "x" * 200_000
+        session.socket.send(subscribe(1))
+        await until(lambda: bool(stage.scripted.begun))
+        fits = 1 + MAX_PENDING_BYTES // 200_000
+        session.socket.send(*(subscribe(number, large) for number in range(2, fits + 2)))
+        assert (await session.answer(fits + 1))["error"]["code"] == "rate_limited"
+        session.socket.send(subscribe(100))
+        stage.scripted.gate.set()
+        for number in (*range(1, fits + 1), 100):
+            assert (await session.answer(number))["ok"] is True
+        session.socket.send(*(subscribe(number, large) for number in range(200, 203)))
+        assert (await session.answer(202))["ok"] is True, "what was run waits no more"
+        session.close()
+
+
+class TestFailures:
+    async def test_a_fault_of_the_server_is_logged_and_answered_and_the_next_command_runs(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session = await stage.open()
+        stage.scripted.gate.set()
+        with caplog.at_level(logging.ERROR):
+            error = (await session.call("chat:history", {"conversation_id": "c"}))["error"]
+        assert (error["code"], error["message"]) == ("internal", "the server failed")
+        assert "the server's own fault" in caplog.text
+        await session.ok("trip:subscribe", {"trip_id": "t"})
+        session.close()
+
+    async def test_so_is_one_at_a_location(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session = await stage.open()
+        with caplog.at_level(logging.ERROR):
+            error = (await session.call("driver:location", point(stage, 13)))["error"]
+        assert error["code"] == "internal"
+        assert "the server's own fault" in caplog.text
+        await session.ok("driver:location", point(stage, 14))
+        session.close()
+
+    async def test_a_refusal_has_its_code_its_message_and_what_belongs_to_it(
+        self, stage: Stage
+    ) -> None:
+        session = await stage.open()
+        answer = await session.call("driver:status", {"status": "busy"})
+        expected = {"code": "conflict", "message": "not now", "retry": False, "trip": {}}
+        assert answer == {"ok": False, "error": expected}
+        session.close()
+
+    async def test_commands_are_counted_by_event_and_outcome(self, stage: Stage) -> None:
+        session = await stage.open()
+        stage.scripted.gate.set()
+        await session.ok("trip:subscribe", {"trip_id": "t"})
+        await session.call("trip:subscribe", {"trip_id": "a b"})
+        await session.call("chat:history", {"conversation_id": "c"})
+        await session.call("driver:status", {"status": "busy"})
+        for name in ("one", "another"):
+            await session.call(name, {})
+        await until(lambda: stage.counted("unknown", "unknown_event") == 2.0)
+        assert stage.counted("trip:subscribe", "ok") == 1.0
+        assert stage.counted("trip:subscribe", "invalid") == 1.0
+        assert stage.counted("chat:history", "internal") == 1.0
+        assert stage.counted("driver:status", "conflict") == 1.0
+        session.close()
+
+    @pytest.mark.parametrize(
+        ("error", "logged"), [(Unavailable("away"), False), (LookupError("a fault"), True)]
+    )
+    async def test_a_session_that_cannot_be_opened_ends_for_now(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture, error: Exception, logged: bool
+    ) -> None:
+        stage.trips.error = error
+        with caplog.at_level(logging.WARNING):
+            session = await stage.begin()
+            ended, code = await session.ends()
+        assert code == 1000
+        assert [(end["code"], end["retry"]) for end in ended] == [("busy", True)]
+        assert 1_000 <= ended[0]["retry_in_ms"] <= 6_000
+        assert ("Traceback" in caplog.text) is logged
+
+
+class TestLocations:
+    async def test_a_location_waits_for_no_command(self, stage: Stage) -> None:
+        session = await stage.open()
+        session.socket.send(subscribe(1))
+        answer = await session.ok("driver:location", point(stage, 1))
+        assert (answer["accepted"], session.answers) == (1, {})
+        session.close()
+
+    async def test_one_that_asks_for_no_answer_has_the_direct_way(self, stage: Stage) -> None:
+        session = await stage.open()
+        for seq in range(1, 4):
+            session.socket.send(session.codec.event(["driver:location", point(stage, seq)]))
+        await until(lambda: len(stage.reported) == 3)
+        assert [msgspec.json.decode(data)["seq"] for data in stage.reported] == [1, 2, 3]
+        session.close()
+
+    @pytest.mark.parametrize("role", ["rider", "agent", "service", "viewer"])
+    async def test_nobody_but_a_driver_reports_with_or_without_an_answer(
+        self, stage: Stage, role: str
+    ) -> None:
+        session = await stage.open(role, "dan")
+        session.socket.send(session.codec.event(["driver:location", point(stage, 1)]))
+        answer = await session.call("driver:location", point(stage, 2))
+        assert answer["error"]["code"] == "forbidden"
+        assert stage.reported == []
+        assert await stage.world.drivers.newest("dan") is None
+        session.close()
+
+    async def test_a_location_of_who_has_not_said_who_it_is_ends_the_connection(
+        self, stage: Stage
+    ) -> None:
+        stranger = await WebSocket.open(stage.url)
+        stranger.send("40/nowhere,", '42["driver:location",{"lat":1,"lng":2,"ts":3,"seq":4}]')
+        messages, code = await stranger.rest()
+        assert (len(messages), code) == (2, 1008)
+        assert stage.reported == []
+
+
+class TestEnds:
+    async def test_draining_sends_everybody_away_at_spread_out_times(self, stage: Stage) -> None:
+        sessions = [await stage.open(user_id=f"dan{number}") for number in range(10)]
+        stage.rides.drain()
+        waits = set()
+        for session in sessions:
+            ended, code = await session.ends()
+            assert code == 1000
+            assert [(end["code"], end["retry"]) for end in ended] == [("draining", True)]
+            waits.add(ended[0]["retry_in_ms"])
+        assert len(waits) > 1
+        assert all(0 <= wait < 5_000 for wait in waits)
+
+    async def test_who_leaves_and_comes_again_on_its_transport_hears_nothing_of_before(
+        self, stage: Stage
+    ) -> None:
+        session = await stage.open()
+        session.socket.send(subscribe(1), subscribe(2))
+        await until(lambda: bool(stage.scripted.begun))
+        session.socket.send(session.codec.goodbye())
+        token = stage.tokens.mint(Role.DRIVER, "eve", ttl_s=600)
+        session.socket.send(session.codec.connect({"token": token}))
+        session.events.clear()
+        ready = await session.hears("session:ready")
+        assert ready["user_id"] == "eve"
+        stage.scripted.gate.set()
+        await session.ok("trip:subscribe", {"trip_id": "mine"})
+        await until(lambda: len(stage.scripted.begun) >= 2)
+        await session.is_alive()
+        assert session.answers == {}, "an answer to a session that has ended"
+        session.close()
+
+    async def test_refused_connections_are_counted_by_code(self, stage: Stage) -> None:
+        stranger = await WebSocket.open(stage.url)
+        await stranger.receive()
+        stranger.send("40{}", '40{"token":"x","protocol":2}')
+        for _ in range(2):
+            await stranger.receive()
+        counts = [
+            stage.metrics.registry.get_sample_value(
+                "ridewire_refused_connections_total", {"code": code}
+            )
+            for code in ("unauthorized", "unsupported_client")
+        ]
+        assert counts == [1.0, 1.0]
+        stranger.close()
+
+
+async def accepted(stage: Stage) -> Connection:
+    """The only connection there is."""
+    await until(lambda: bool(stage.sessions.all()))
+    return next(iter(stage.sessions.all()))
