@@ -7,7 +7,6 @@ left to do, so they are let go: frames are handed over as they come, without a t
 import asyncio
 import logging
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, Final, Protocol, cast
 
@@ -60,16 +59,24 @@ class WebSocket(asyncio.Protocol):
         "_feed",
         "_high_water",
         "_inbox",
+        "_outbox",
+        "_size",
         "_transport",
+        "_written",
         "behind",
         "is_open",
         "owner",
-        "write",
     )
 
-    def __init__(self, owner: Owner, *, max_message: int, high_water: int) -> None:
+    def __init__(
+        self, owner: Owner, outbox: "Outbox", *, max_message: int, high_water: int
+    ) -> None:
         """`max_message` bytes are taken; with `high_water` unsent ones the client is behind."""
         self.owner = owner
+        self._outbox = outbox
+        self._written: list[bytes] = []
+        """In this turn of the loop."""
+        self._size = 0
         self.behind = False
         self.is_open = True
         self._inbox = _Inbox(self)
@@ -77,8 +84,6 @@ class WebSocket(asyncio.Protocol):
         self._feed = reader.feed_data
         self._transport: asyncio.Transport | None = None
         self._high_water = high_water
-        self.write: Callable[[bytes], None] = _drop
-        """Hand over frames, ready for the wire; nothing is sent after the end."""
         self._early = b""
         """What came with the handshake already."""
 
@@ -90,13 +95,31 @@ class WebSocket(asyncio.Protocol):
         """
         answer = _handshake(request)
         self._adopt(request)
-        self.write(answer + greeting)
+        self._written.append(answer + greeting)
+        self.flush()
         return _TakenOver(status=101)
 
     def start(self) -> None:
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
+
+    def write(self, frame: bytes) -> None:
+        """Hand over frames, ready for the wire; nothing is sent after the end."""
+        if not self._written:
+            self._outbox.add(self)
+        self._written.append(frame)
+        self._size += len(frame)
+        if self._size > self._high_water:  # whether the client is behind shows now
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was written."""
+        written, transport = self._written, self._transport
+        if written and transport is not None and self.is_open:
+            transport.write(written[0] if len(written) == 1 else b"".join(written))
+        written.clear()
+        self._size = 0
 
     @property
     def unsent(self) -> int:
@@ -111,9 +134,9 @@ class WebSocket(asyncio.Protocol):
         transport = self._transport
         if not self.is_open or transport is None:
             return
+        self._written.append(bytes((_CLOSE, 2)) + code.to_bytes(2))
+        self.flush()
         self.is_open = False
-        self.write = _drop
-        transport.write(bytes((_CLOSE, 2)) + code.to_bytes(2))
         try:
             if transport.can_write_eof():
                 transport.write_eof()
@@ -126,7 +149,6 @@ class WebSocket(asyncio.Protocol):
     def abort(self) -> None:
         """Close without a word."""
         self.is_open = False
-        self.write = _drop
         if self._transport is not None:
             self._transport.abort()
 
@@ -151,7 +173,6 @@ class WebSocket(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.is_open = False
-        self.write = _drop
         self._transport = None
         self.owner.lost()
 
@@ -172,7 +193,6 @@ class WebSocket(asyncio.Protocol):
         protocol.set_parser(cast("Any", early))
         self._early = early.data
         self._transport = transport
-        self.write = transport.write
         transport.set_protocol(self)
         transport.set_write_buffer_limits(self._high_water)  # the client may be behind at once
         protocol.transport = None  # or it closes the transport
@@ -191,8 +211,21 @@ class WebSocket(asyncio.Protocol):
         self.end(code)
 
 
-def _drop(_frame: bytes) -> None:
-    """What is written to a WebSocket that has none to write to any more."""
+class Outbox:
+    """What is written to a client in one turn of the loop leaves in one piece."""
+
+    def __init__(self) -> None:
+        self._waiting: list[WebSocket] = []
+
+    def add(self, websocket: WebSocket) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._waiting.append(websocket)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for websocket in waiting:
+            websocket.flush()
 
 
 class _Inbox(WebSocketDataQueue):

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from realtime import websocket as module
-from realtime.websocket import WebSocket
+from realtime.websocket import Outbox, WebSocket
 from realtime.wire import Frame
 from tests.clients import WAIT_S
 from tests.hostile import raw
@@ -79,7 +79,9 @@ class Place:
         self.websocket: WebSocket
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
-        self.websocket = WebSocket(self.owner, max_message=MAX_MESSAGE, high_water=HIGH_WATER)
+        self.websocket = WebSocket(
+            self.owner, Outbox(), max_message=MAX_MESSAGE, high_water=HIGH_WATER
+        )
         response = self.websocket.accept(request, self.greeting)
         self.requests.append(weakref.ref(request))
         self.websocket.start()
@@ -303,7 +305,7 @@ class TestControl:
         client.send("end of pings")
         await place.owner.hears("text", b"end of pings")
         assert place.is_behind()
-        assert place.websocket.unsent < HIGH_WATER + 1_000
+        assert place.websocket.unsent < 2 * HIGH_WATER + 1_000
         client.writer.transport.abort()
 
 
@@ -314,6 +316,14 @@ class TestWriting:
         for size in sizes:
             place.write(b"x" * size)
         assert [len(await client.receive()) for _ in sizes] == sizes
+        client.close()
+
+    async def test_what_is_written_in_one_turn_leaves_in_one_piece(self, place: Place) -> None:
+        client = await place.client()
+        for number in range(3):
+            place.write(b"%d" % number)
+        piece = await client.reader.read(1_000)
+        assert piece == b"\x81\x010\x81\x011\x81\x012"
         client.close()
 
     async def test_who_does_not_read_is_behind_until_it_has_read(self, place: Place) -> None:
