@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from handlers.answers import Located, Rejected
-from handlers.ports import Clock, Drivers, Publish
-from models import rooms
+from handlers.ports import Clock, Drivers, Show
 from models.facts import TripLocation
 from models.fields import Id, Millis
 from models.points import Point, Sighting
@@ -45,9 +44,9 @@ class Reporter:
 
 
 class LocationHandler:
-    def __init__(self, drivers: Drivers, publish: Publish, clock: Clock) -> None:
+    def __init__(self, drivers: Drivers, show: Show, clock: Clock) -> None:
         self._drivers = drivers
-        self._publish = publish
+        self._show_location = show
         self._clock = clock
 
     def take(self, reporter: Reporter, point: Point, trips: Iterable[Id]) -> str | None:
@@ -88,5 +87,4 @@ class LocationHandler:
     def _show(self, reporter: Reporter, point: Point, now: Millis, trips: Iterable[Id]) -> None:
         self._drivers.saw(Sighting(reporter.driver_id, point, reporter.device, now))
         for trip_id in trips:
-            location = TripLocation.of(trip_id, point)
-            self._publish(rooms.live(trip_id), location, source=reporter.driver_id)
+            self._show_location(TripLocation.of(trip_id, point), reporter.driver_id, now)

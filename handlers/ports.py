@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from models.commands import DriverAvailability
-from models.facts import Fact
+from models.facts import Fact, TripLocation
 from models.fields import Id, Millis
 from models.points import Sighting
 from models.rooms import Room
@@ -17,8 +17,16 @@ class Publish(Protocol):
     def __call__(self, room: Room, fact: Fact, *, source: str = "") -> None:
         """Tell a fact to a room's members, here and on every other instance.
 
-        Never waits and never fails; at most once. `source` is whom the fact is of: the driver of a
-        location, the author (key) of typing, the connection that sent a receipt.
+        Never waits and never fails; at most once. `source` is whom the fact is of: the author (key)
+        of typing, the connection that sent a receipt.
+        """
+
+
+class Show(Protocol):
+    def __call__(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
+        """Tell those who look at a trip where its driver is, here and on every other instance.
+
+        Never waits and never fails; at most once. `seen_at` is the server's time.
         """
 
 

@@ -116,7 +116,7 @@ class Instance:
             sessions=sessions,
             following=following,
             drivers=self._drivers,
-            locations=LocationHandler(self._drivers, publish, now),
+            locations=LocationHandler(self._drivers, self._hub.show, now),
             trips=self._trips,
             chat=ChatHandler(kept, publish, now),
             metrics=self._metrics,

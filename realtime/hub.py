@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from handlers.ports import Clock
+from models import rooms
 from models.facts import (
     Arrived,
     ChatClosed,
@@ -18,6 +19,7 @@ from models.facts import (
     TripLocation,
     TripStatus,
 )
+from models.fields import Id, Millis
 from models.messages import Message
 from models.rooms import Room
 from realtime import keys
@@ -61,9 +63,6 @@ class Hub:
 
         An arrival is heard through Redis here too: the channel's order says who came last.
         """
-        if fact.__class__ is TripLocation:
-            self._show(room, fact, source)
-            return
         self._facts[fact.event] += 1
         event = Encoded(fact.event, fact)
         number = fact.number if isinstance(fact, TripStatus | Message) else 0
@@ -74,14 +73,15 @@ class Hub:
         self._deliver(room, number, source, event, fact)
         self._bus.publish(keys.channel(room), envelope)
 
-    def _show(self, room: Room, location: TripLocation, source: str) -> None:
-        """The way of a location, which is most of what a server does: nothing but what it needs."""
+    def show(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
+        """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
         self._facts[TripLocation.event] += 1
+        room = rooms.live(location.trip_id)
         event = Encoded(TripLocation.event, location)
         watched = self._following.watched.get(room)
         if watched is not None:
-            watched.take_location(source, location.ts, event, self._clock())
-        envelope = Envelope(TripLocation.event, location.ts, source, event.json)
+            watched.take_location(driver_id, location.ts, event, seen_at)
+        envelope = Envelope(TripLocation.event, location.ts, driver_id, event.json)
         self._bus.publish(keys.channel(room), _encode(envelope))
 
     def receive(self, channel: str, message: bytes) -> None:

@@ -160,8 +160,14 @@ class WebSocket(asyncio.Protocol):
             self._fail(self._inbox.exception())
 
     def eof_received(self) -> bool | None:
-        self._let_go()  # asyncio logs what is written to a transport that closes
-        return None  # closes the transport
+        """The client is gone without a word, so none is wasted on it."""
+        if self.is_open:
+            self.flush()
+            self.is_open = False
+            self.owner.left()
+            if self._transport is not None and self.unsent:
+                asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
+        return None  # closes the transport, once it has sent what it has
 
     def pause_writing(self) -> None:
         self.behind = True

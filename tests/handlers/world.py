@@ -18,9 +18,9 @@ from handlers.locations import LocationHandler
 from handlers.sessions import SessionHandler
 from handlers.snapshots import Snapshots
 from handlers.trips import TripHandler
-from models import commands
+from models import commands, rooms
 from models.commands import DriverAvailability
-from models.facts import Fact
+from models.facts import Fact, TripLocation
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Message, Read
@@ -281,9 +281,12 @@ class World:
         self.told: list[Told] = []
         self.trips = TripHandler(self.stores, self.publish, self.clock, DAY_MS)
         self.chat = ChatHandler(self.stores, self.publish, self.clock)
-        self.locations = LocationHandler(self.drivers, self.publish, self.clock)
+        self.locations = LocationHandler(self.drivers, self.show, self.clock)
         self.sessions = SessionHandler(self.stores, self.drivers, self.clock)
         self.snapshots = Snapshots(self.stores, self.drivers, PresenceLimits(), self.clock)
+
+    def show(self, location: TripLocation, driver_id: str, seen_at: int) -> None:
+        self.publish(rooms.live(location.trip_id), location, source=driver_id)
 
     def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
         self.told.append(Told(room, fact, source))

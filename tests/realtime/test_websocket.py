@@ -427,7 +427,7 @@ class TestEnd:
         client = await place.client()
         client.send("last")
         client.writer.write_eof()
-        assert await client.rest() == ([], 1000)
+        assert await client.rest() == ([], None)
         await place.owner.hears("lost")
         assert place.owner.heard == [("text", b"last"), ("left", None), ("lost", None)]
 
