@@ -1,4 +1,4 @@
-# Needs Python 3.11 or newer and a package registry; the tests need Node 18 or newer, too.
+# Needs Python 3.11 or newer and a package registry; tests and benchmark need Node 20 or newer, too.
 #
 # Paths are relative throughout: make cannot name targets in a folder with a space in its name, and
 # the checkout may be in one. Nothing here goes beyond POSIX sh and GNU Make 3.81 (macOS).
@@ -6,20 +6,22 @@
 PYTHON ?=
 
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+PEER := bench/peers/node/node_modules/.complete
 
 # A virtual environment is no use when work on it was cut off, when it was made in a folder of
 # another name (it holds absolute paths) or when its Python is gone: then it is made anew.
 STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -P`" ] && \
 	.venv/bin/python -c ''; } 2>/dev/null || echo stale)
 
-.PHONY: help run test setup format lock clean stale
+.PHONY: help run test bench setup format lock clean stale
 
 help:
 	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
 	@echo 'make test     check format, lint, types and behaviour, set up what that needs first'
-	@echo 'make setup    only set up, for both'
+	@echo 'make bench    measure beside other servers, half an hour (make bench QUICK=1: three minutes)'
+	@echo 'make setup    only set up, for the server and the tests'
 	@echo 'make format   format the code and mend what the linter can'
-	@echo 'make lock     pin every package anew, from setup.cfg and tests/js/package.json'
+	@echo 'make lock     pin every package anew, from setup.cfg and the package.json files'
 	@echo 'make clean    remove what was set up'
 	@echo 'PYTHON=/path/to/python3 names the Python to set up with.'
 
@@ -32,7 +34,11 @@ test: setup
 	.venv/bin/python -m mypy
 	.venv/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4
 
-setup: tests/js/node_modules/.complete .venv/test
+# On core 0 and core 1, where nothing else should run meanwhile.
+bench: $(PEER) .venv/bench
+	@exec .venv/bin/python -m bench $(if $(QUICK),--quick)
+
+setup: tests/js/node_modules/.complete $(PEER) .venv/test
 
 format: .venv/test
 	.venv/bin/python -m ruff format .
@@ -40,23 +46,29 @@ format: .venv/test
 
 lock: .venv/folder
 	.venv/bin/python -m venv --clear .venv/lock
-	.venv/lock/bin/python -m pip install --quiet --editable '.[embedded,test]'
+	.venv/lock/bin/python -m pip install --quiet --editable '.[bench,embedded,test]'
 	{ echo '# Every package with its version, by `make lock`; cryptography has two in setup.cfg.'; \
 		.venv/lock/bin/python -m pip freeze --exclude-editable --exclude cryptography; } > .venv/lock/constraints.txt
 	mv .venv/lock/constraints.txt constraints.txt
-	rm -rf .venv/lock tests/js/package-lock.json
+	rm -rf .venv/lock tests/js/package-lock.json bench/peers/node/package-lock.json
 	cd tests/js && npm install --package-lock-only --no-audit --no-fund
+	cd bench/peers/node && npm install --package-lock-only --no-audit --no-fund
 
 clean:
-	rm -rf .venv tests/js/node_modules *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv tests/js/node_modules bench/peers/node/node_modules bench/quick
+	rm -rf *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/run: .venv/folder $(REQUIREMENTS)
 	$(call install,embedded)
 	@touch .venv/run
 
 .venv/test: .venv/folder $(REQUIREMENTS)
-	$(call install,embedded,test)
-	@touch .venv/run .venv/test
+	$(call install,bench embedded test)
+	@touch .venv/run .venv/bench .venv/test
+
+.venv/bench: .venv/folder $(REQUIREMENTS)
+	$(call install,bench embedded)
+	@touch .venv/run .venv/bench
 
 # SecantusDB has no package for Python 3.14 and newer, so these come last.
 PYTHONS := $(if $(PYTHON),'$(PYTHON)',python3 python3.13 python3.12 python3.11 python3.14 python)
@@ -78,20 +90,21 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 	"$$python" -m venv --clear .venv && pwd -P > .venv/folder
 
 comma := ,
+space := $(subst x, ,x)
 
 define install
 @echo 'Installing into .venv (a minute, the first time)'
 @touch .venv/unfinished
 @.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-	--constraint constraints.txt --editable '.[$(1)$(if $(2),$(comma)$(2))]'
+	--constraint constraints.txt --editable '.[$(subst $(space),$(comma),$(1))]'
 @rm .venv/unfinished
 endef
 
-tests/js/node_modules/.complete: tests/js/package.json tests/js/package-lock.json
-	@node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' && npm --version > /dev/null || { \
-		echo 'The tests need Node 18 or newer with npm: they run the stock JavaScript client.' >&2; \
+%/node_modules/.complete: %/package.json %/package-lock.json
+	@node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' && npm --version > /dev/null || { \
+		echo 'Tests and benchmark need Node 20 or newer with npm, for what is in $*.' >&2; \
 		exit 1; \
 	}
-	@echo 'Installing into tests/js/node_modules'
-	@cd tests/js && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
+	@echo 'Installing into $*/node_modules'
+	@cd $* && npm ci --no-audit --no-fund --no-update-notifier --loglevel=error
 	@touch $@

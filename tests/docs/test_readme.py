@@ -12,7 +12,7 @@ from realtime.settings import VARIABLES, Settings
 from tests.docs.markdown import ROOT, Document, plain
 
 README = Document("README.md")
-RUNTIME, EMBEDDED, TESTS, JAVASCRIPT = range(4)
+RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, BENCH, NODE_PEER = range(6)
 NOT_USABLE = "nothing"
 """How `VARIABLES` begins for a variable that may not be set."""
 
@@ -32,7 +32,8 @@ def test_the_values_that_settings_have_without_a_variable_are_told(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("table", "extra"), [(RUNTIME, None), (EMBEDDED, "embedded"), (TESTS, "test")]
+    ("table", "extra"),
+    [(RUNTIME, None), (EMBEDDED, "embedded"), (TESTS, "test"), (BENCH, "bench")],
 )
 def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | None) -> None:
     setup = configparser.ConfigParser()
@@ -44,10 +45,14 @@ def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | Non
     assert set(_packages(table)) == set(requirements)
 
 
-def test_the_javascript_packages_are_those_of_package_json() -> None:
-    package = json.loads((ROOT / "tests/js/package.json").read_text("utf-8"))
-    listed = {**package.get("dependencies", {}), **package.get("devDependencies", {})}
-    assert set(_packages(JAVASCRIPT)) == set(listed.items())
+@pytest.mark.parametrize(
+    ("table", "folder"), [(JAVASCRIPT, "tests/js"), (NODE_PEER, "bench/peers/node")]
+)
+def test_the_javascript_packages_are_those_of_package_json(table: int, folder: str) -> None:
+    package = json.loads((ROOT / folder / "package.json").read_text("utf-8"))
+    kinds = ("dependencies", "devDependencies", "optionalDependencies")
+    listed = [pin for kind in kinds for pin in package.get(kind, {}).items()]
+    assert sorted(_packages(table)) == sorted(listed)
 
 
 @pytest.mark.parametrize("name", ["ride.mjs", "ride.py"])

@@ -1,0 +1,1 @@
+"""What Ridewire is measured beside: servers that do the same with other means."""

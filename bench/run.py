@@ -1,0 +1,87 @@
+"""A run of a plan: each contestant is started, put under its load and ended, in turn."""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from statistics import median
+from typing import Final
+
+import msgspec
+
+from bench import servers
+from bench.figures import RATE
+from bench.plan import Contestant, Plan, Row
+from bench.results import Measured
+from bench.shapes import Outcome, Target, Task
+
+LIMIT_S: Final = 150.0
+"""For one load in all, beside the time that is measured: what takes longer is broken off."""
+
+
+class LoadFailed(Exception):
+    """The load generator gave no outcome. The message says why."""
+
+
+async def run(plan: Plan) -> AsyncIterator[Measured]:
+    """Each round as it is over. Every row has stores of its own, started empty."""
+    earlier: list[Measured] = []
+    for row in plan.rows:
+        rate = half_rate(row, earlier)
+        async with servers.stores() as stores:
+            for number in range(1, plan.rounds + 1):
+                for contestant in row.contestants:
+                    measured = await _measure(row, contestant, number, rate, stores)
+                    earlier.append(measured)
+                    yield measured
+
+
+def half_rate(row: Row, earlier: Iterable[Measured]) -> float:
+    """Half of what Node delivered a second in an earlier row; 0 where the row is not paced."""
+    if not row.half_of:
+        return 0.0
+    wanted = (row.half_of, Contestant.NODE)
+    outcomes = [m.outcome for m in earlier if (m.row, m.contestant) == wanted and not m.spoiled]
+    rates = [RATE.of(outcome) or 0.0 for outcome in outcomes if outcome is not None]
+    return median(rates) / 2 if rates else 0.0
+
+
+async def _measure(
+    row: Row, contestant: Contestant, number: int, rate: float, stores: servers.Stores
+) -> Measured:
+    if row.half_of and not rate:
+        return Measured(row.name, contestant, number, failure=f"{row.half_of} gave no rate of Node")
+    try:
+        async with servers.contestant(contestant, stores, row.instances) as target:
+            outcome = await _load(_task(row, target, rate), row.seconds + LIMIT_S)
+    except (servers.ServerFailed, LoadFailed) as error:
+        return Measured(row.name, contestant, number, failure=str(error), rate=rate)
+    return Measured(row.name, contestant, number, outcome, rate=rate)
+
+
+def _task(row: Row, target: Target, rate: float) -> Task:
+    return Task(row.scenario, target, row.clients, row.seconds, row.warm_up_s, rate)
+
+
+async def _load(task: Task, limit_s: float) -> Outcome:
+    """What the load generator says came of a task. Raises LoadFailed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.load"),
+        cwd=servers.ROOT,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+    )
+    try:
+        async with asyncio.timeout(limit_s):
+            said, complained = await process.communicate(msgspec.json.encode(task))
+    except TimeoutError:
+        raise LoadFailed(f"broken off after {limit_s:.0f} s") from None
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+    if process.returncode:
+        raise LoadFailed(complained.decode(errors="replace").strip() or "the generator ended early")
+    return msgspec.json.decode(said, type=Outcome)

@@ -1,0 +1,140 @@
+"""What Ridewire is measured beside does its work: a location and a message arrive, as they should.
+
+Each peer is started as the benchmark starts it, and asked by the clients of all the other tests.
+"""
+
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import jwt
+import pytest
+
+from bench.plan import Contestant
+from bench.servers import NODE_PEER, Stores, contestant
+from bench.shapes import Target
+from realtime.embedded import EmbeddedStores
+from tests.clients import Client, PythonClient, Refused
+from tests.conftest import now
+
+TRIP = "trip-1"
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
+    reason="the benchmark pins processes to two cores, which this machine cannot",
+)
+
+node = pytest.param(
+    Contestant.NODE,
+    marks=pytest.mark.skipif(
+        shutil.which("node") is None or not (NODE_PEER / "node_modules").exists(),
+        reason="npm ci in bench/peers/node was not run; `make bench` does it",
+    ),
+)
+rivals = pytest.mark.parametrize("name", [Contestant.STOCK, node])
+
+
+@pytest.fixture
+def shared(stores: EmbeddedStores) -> Stores:
+    return Stores(str(stores.redis_url), str(stores.mongodb_url))
+
+
+def token(secret: str, role: str, user_id: str, **claims: Any) -> str:
+    claims = {"exp": now() // 1000 + 600, "trips": [TRIP], **claims}
+    return jwt.encode({"sub": user_id, "role": role, **claims}, secret, "HS256")
+
+
+async def connected(url: str, token: str) -> Client:
+    client = await PythonClient.connect(
+        url, {"token": token}, parser="json", transports=["websocket"], headers={}
+    )
+    await client.hears("session:ready")
+    return client
+
+
+@asynccontextmanager
+async def driver_and_rider(target: Target) -> AsyncIterator[tuple[Client, Client]]:
+    """Of one trip: the driver on the first instance, the rider on the last."""
+    driver = await connected(target.urls[0], token(target.secret, "driver", "dan"))
+    rider = await connected(target.urls[-1], token(target.secret, "rider", "rita"))
+    yield driver, rider
+    await driver.close()
+    await rider.close()
+
+
+def point(seq: int, **fields: Any) -> dict[str, Any]:
+    return {"lat": 52.5, "lng": 13.4, "ts": now() + seq, "seq": seq, "speed": 9.5, **fields}
+
+
+@pytest.mark.parametrize("name", [Contestant.STOCK, Contestant.PICOWS, node])
+async def test_a_location_reaches_who_subscribed_the_trip(name: Contestant, shared: Stores) -> None:
+    async with contestant(name, shared) as target, driver_and_rider(target) as (driver, rider):
+        await rider.ok("trip:subscribe", {"trip_id": TRIP})
+        sent = point(1)
+        await driver.emit("driver:location", sent)
+        assert await rider.hears("trip:location") == {"trip_id": TRIP, **sent}
+
+
+@rivals
+async def test_a_location_crosses_from_instance_to_instance(
+    name: Contestant, shared: Stores
+) -> None:
+    async with contestant(name, shared, 2) as target, driver_and_rider(target) as (driver, rider):
+        await rider.ok("trip:subscribe", {"trip_id": TRIP})
+        await driver.emit("driver:location", point(1))
+        assert (await rider.hears("trip:location"))["seq"] == 1
+
+
+@rivals
+async def test_bad_points_are_dropped(name: Contestant, shared: Stores) -> None:
+    async with contestant(name, shared) as target, driver_and_rider(target) as (driver, rider):
+        await rider.ok("trip:subscribe", {"trip_id": TRIP})
+        bad = [point(1, lat=90.1), point(2, ts=now() + 60_000), point(3, heading=360), "nowhere"]
+        for sent in [*bad, point(8), point(9, ts=now() - 60_000), point(10)]:
+            await driver.emit("driver:location", sent)
+        await rider.hears("trip:location", lambda heard: heard["seq"] == 10)
+        assert [heard["seq"] for heard in rider.heard("trip:location")] == [8, 10]
+
+
+@rivals
+async def test_a_message_is_stored_once_and_told_to_the_other_party(
+    name: Contestant, shared: Stores
+) -> None:
+    draft = {"conversation_id": TRIP, "client_id": "c1", "text": "I am at the corner"}
+    async with contestant(name, shared, 2) as target, driver_and_rider(target) as (driver, rider):
+        answer = await rider.ok("chat:send", draft)
+        assert await rider.ok("chat:send", draft) == answer
+        assert await driver.hears("chat:message") == answer["message"]
+        await driver.ok("chat:send", {**draft, "client_id": "c2"})
+        await rider.hears("chat:message")
+        assert [heard["client_id"] for heard in rider.heard("chat:message")] == ["c2"]
+        assert [heard["client_id"] for heard in driver.heard("chat:message")] == ["c1"]
+
+
+@rivals
+async def test_nobody_gets_into_a_trip_that_their_token_does_not_name(
+    name: Contestant, shared: Stores
+) -> None:
+    elsewhere = {"conversation_id": "trip-2", "client_id": "c1", "text": "let me in"}
+    async with contestant(name, shared) as target, driver_and_rider(target) as (_driver, rider):
+        refused = await rider.refused("trip:subscribe", {"trip_id": "trip-2"})
+        assert refused["code"] == "not_found"
+        assert (await rider.refused("chat:send", elsewhere))["code"] == "not_found"
+
+
+@rivals
+async def test_tokens_that_are_not_to_be_believed_are_refused(
+    name: Contestant, shared: Stores
+) -> None:
+    async with contestant(name, shared) as target:
+        for bad, code in [
+            ("no token", "unauthorized"),
+            (token("x" * 48, "rider", "rita"), "unauthorized"),
+            (token(target.secret, "king", "rita"), "unauthorized"),
+            (token(target.secret, "rider", "rita", exp=1), "token_expired"),
+        ]:
+            with pytest.raises(Refused) as refusal:
+                await connected(target.urls[0], bad)
+            assert refusal.value.code == code
