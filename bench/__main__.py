@@ -19,6 +19,7 @@ from realtime.embedded import EmbeddedError
 
 PUBLISHED: Final = Path(__file__).parent
 RESULTS: Final = "results.json"
+UNFINISHED: Final = PUBLISHED / "quick" / "unfinished.json"
 STOPPED: Final = 130
 BUSY: Final = 0.5
 """Load average of a machine that has something else to do."""
@@ -90,9 +91,16 @@ async def _run(chosen: Plan) -> Results:
     measured: list[Measured] = []
     async for one in run(chosen):
         measured.append(one)
+        _keep(Results(date, Machine.this(), chosen, tuple(measured)))
         elapsed = dt.timedelta(seconds=int(time.monotonic() - began))
         _tell(f"{elapsed} {len(measured)}/{chosen.trials} {report.progress(one)}")
     return Results(date, Machine.this(), chosen, tuple(measured))
+
+
+def _keep(so_far: Results) -> None:
+    """What was measured is there even if the run is broken off."""
+    UNFINISHED.parent.mkdir(exist_ok=True)
+    so_far.save(UNFINISHED)
 
 
 def _claim_cores() -> None:

@@ -15,6 +15,8 @@ from typing import Final, Self
 
 from msgspec import Struct
 
+_STEAL: Final = 7
+"""Of the numbers that `/proc/stat` has of a core."""
 _SCHEDULED: Final = 2
 """In the number of a process's CPU clock: time on a core, user and system (clock_gettime(3))."""
 _NODE_PACKAGES: Final = Path(__file__).parent / "peers" / "node" / "package.json"
@@ -100,6 +102,15 @@ def open_files(pid: int) -> int:
     return os.stat(folder).st_size or len(os.listdir(folder))  # the size since Linux 6.2
 
 
+def stolen_ns(core: int) -> int:
+    """Time that a virtual machine's core wanted to run and the host did not let it, until now."""
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *ticks = line.split()
+        if name == f"cpu{core}" and len(ticks) > _STEAL:
+            return int(ticks[_STEAL]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    return 0
+
+
 class Reading(Struct, frozen=True):
     """The clocks of some processes and of this one, at one moment."""
 
@@ -108,12 +119,15 @@ class Reading(Struct, frozen=True):
     cpu_ns: tuple[int, ...]
     waited_ns: tuple[int, ...]
     own_cpu_ns: int
+    stolen_ns: int
 
     @classmethod
     def take(cls, pids: Sequence[int]) -> Self:
         cpu = tuple(cpu_ns(pid) for pid in pids)
         waited = tuple(waited_ns(pid) for pid in pids)
-        return cls(time.perf_counter(), cpu, waited, time.process_time_ns())
+        cores = {core for pid in pids for core in os.sched_getaffinity(pid)}
+        stolen = sum(map(stolen_ns, cores))
+        return cls(time.perf_counter(), cpu, waited, time.process_time_ns(), stolen)
 
     def since(self, before: "Reading") -> "Spent":
         return Spent(
@@ -121,6 +135,7 @@ class Reading(Struct, frozen=True):
             cpu_s=_seconds(before.cpu_ns, self.cpu_ns),
             waited_s=_seconds(before.waited_ns, self.waited_ns),
             own_cpu_s=(self.own_cpu_ns - before.own_cpu_ns) / 1e9,
+            stolen_s=(self.stolen_ns - before.stolen_ns) / 1e9,
         )
 
 
@@ -132,6 +147,8 @@ class Spent(Struct, frozen=True):
     waited_s: tuple[float, ...]
     """For a core that another process had."""
     own_cpu_s: float
+    stolen_s: float = 0.0
+    """From the processes' cores by the machine's host."""
 
     @property
     def busy(self) -> float:

@@ -35,6 +35,8 @@ class Row(Struct, frozen=True):
     """Before that. Node compiles what runs often only after a while."""
     half_of: str = ""
     """The row, run before, at half of whose rate on Node this one is paced."""
+    in_flight: int = 1
+    """Locations of a fan-out that are on their way at a time."""
 
 
 class Plan(Struct, frozen=True):
@@ -76,6 +78,7 @@ _FULL: Final = {
     "relay_two": _Size(100, 10),
     "paced_relay": _Size(100, 10),
     "fan_out": _Size(1_000, 8),
+    "fan_out_burst": _Size(1_000, 8),
     "city": _Size(2_000, 15),
     "connect": _Size(4_000),
     "idle": _Size(10_000, 5),
@@ -87,6 +90,7 @@ _QUICK: Final = {
     "relay_two": _Size(100, 1),
     "paced_relay": _Size(100, 1),
     "fan_out": _Size(300, 1),
+    "fan_out_burst": _Size(300, 1),
     "city": _Size(200, 2),
     "connect": _Size(500),
     "idle": _Size(500, 0.5),
@@ -113,8 +117,10 @@ def _rows(size: Mapping[str, _Size], warm_up_s: float) -> tuple[Row, ...]:
         *,
         instances: int = 1,
         half_of: str = "",
+        in_flight: int = 1,
     ) -> Row:
-        return Row(name, scenario, contestants, *size[name], instances, warm_up_s, half_of)
+        sized = size[name]
+        return Row(name, scenario, contestants, *sized, instances, warm_up_s, half_of, in_flight)
 
     return (
         row("relay", Scenario.RELAY, _ALL),
@@ -122,6 +128,7 @@ def _rows(size: Mapping[str, _Size], warm_up_s: float) -> tuple[Row, ...]:
         # python-socketio cannot carry half of Node's rate.
         row("paced_relay", Scenario.PACED_RELAY, _PAIR, half_of="relay"),
         row("fan_out", Scenario.FAN_OUT, _ALL),
+        row("fan_out_burst", Scenario.FAN_OUT, _PAIR, in_flight=4),
         row("city", Scenario.CITY, _PEERS),
         row("connect", Scenario.CONNECT, _PEERS),
         row("idle", Scenario.IDLE, _PEERS),

@@ -9,6 +9,8 @@ from statistics import median
 from typing import Final
 
 import msgspec
+from pymongo.errors import PyMongoError
+from redis.exceptions import RedisError
 
 from bench import servers
 from bench.figures import RATE
@@ -31,10 +33,16 @@ async def run(plan: Plan) -> AsyncIterator[Measured]:
         rate = half_rate(row, earlier)
         async with servers.stores() as stores:
             for number in range(1, plan.rounds + 1):
-                for contestant in row.contestants:
+                for contestant in in_turn(row, number):
                     measured = await _measure(row, contestant, number, rate, stores)
                     earlier.append(measured)
                     yield measured
+
+
+def in_turn(row: Row, number: int) -> tuple[Contestant, ...]:
+    """Who is measured when: everybody is first, last and after each other one now and then."""
+    first = (number - 1) % len(row.contestants)
+    return row.contestants[first:] + row.contestants[:first]
 
 
 def half_rate(row: Row, earlier: Iterable[Measured]) -> float:
@@ -55,13 +63,13 @@ async def _measure(
     try:
         async with servers.contestant(contestant, stores, row.instances) as target:
             outcome = await _load(_task(row, target, rate), row.seconds + LIMIT_S)
-    except (servers.ServerFailed, LoadFailed) as error:
+    except (servers.ServerFailed, LoadFailed, RedisError, PyMongoError) as error:
         return Measured(row.name, contestant, number, failure=str(error), rate=rate)
     return Measured(row.name, contestant, number, outcome, rate=rate)
 
 
 def _task(row: Row, target: Target, rate: float) -> Task:
-    return Task(row.scenario, target, row.clients, row.seconds, row.warm_up_s, rate)
+    return Task(row.scenario, target, row.clients, row.seconds, row.warm_up_s, rate, row.in_flight)
 
 
 async def _load(task: Task, limit_s: float) -> Outcome:
@@ -83,5 +91,6 @@ async def _load(task: Task, limit_s: float) -> Outcome:
             process.kill()
         await process.wait()
     if process.returncode:
-        raise LoadFailed(complained.decode(errors="replace").strip() or "the generator ended early")
+        last = complained.decode(errors="replace").strip().rpartition("\n")[2]
+        raise LoadFailed(last or "the generator ended early")
     return msgspec.json.decode(said, type=Outcome)

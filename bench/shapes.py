@@ -54,6 +54,8 @@ class Task(Struct, frozen=True):
     warm_up_s: float = 1.0
     rate: float = 0.0
     """Events a second that are sent in all, where the scenario is paced."""
+    in_flight: int = 1
+    """FAN_OUT: locations on their way at a time."""
 
 
 class Outcome(Struct, frozen=True):

@@ -67,7 +67,17 @@ VIEWS: Final[Mapping[str, View]] = {
     ),
     "fan_out": View(
         "Fan-out",
-        "One driver, {clients} subscribers of its trip.",
+        "One driver, {clients} subscribers of its trip; the next location when all have the one"
+        " before.",
+        "a location delivered to one of them",
+        CPU,
+        _DELIVERIES,
+        (PER_CPU_SECOND,),
+    ),
+    "fan_out_burst": View(
+        "Fan-out of bursts",
+        "The same with four locations on their way at a time, which soon come together: what a"
+        " server makes of several events for one client.",
         "a location delivered to one of them",
         CPU,
         _DELIVERIES,
@@ -83,7 +93,7 @@ VIEWS: Final[Mapping[str, View]] = {
     ),
     "connect": View(
         "Connect",
-        "{clients} clients come, fifty at a time, with a token each.",
+        "{clients} riders without a trip come, fifty at a time, with a token each.",
         "a client that was told that its session is ready",
         CPU,
         _DELIVERIES,
@@ -91,7 +101,8 @@ VIEWS: Final[Mapping[str, View]] = {
     ),
     "idle": View(
         "Idle connections",
-        "{clients} clients that only stay. Memory is shared out among processes (PSS).",
+        "{clients} riders without a trip that only stay. Memory is shared out among processes"
+        " (PSS).",
         "a connection",
         MEMORY,
         (MEMORY, SERVER_BUSY, BUSY),
@@ -99,7 +110,7 @@ VIEWS: Final[Mapping[str, View]] = {
     ),
     "leave": View(
         "All leave at once",
-        "{clients} clients leave while one goes on asking, every 10 ms.",
+        "{clients} riders without a trip leave while one goes on asking, every 10 ms.",
         "a connection that ended",
         GAP,
         (GAP, CPU, SERVER_BUSY, BUSY),

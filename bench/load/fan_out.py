@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from time import perf_counter
-from typing import Final
 
 from bench.load.cast import Cast, Trip
 from bench.load.client import Client
@@ -12,9 +11,6 @@ from bench.load.record import Record
 from bench.load.together import STRAGGLERS_S, until
 from bench.load.window import measured
 from bench.shapes import Outcome, Task
-
-IN_FLIGHT: Final = 4
-"""Locations on their way at a time: the server never waits for the next one."""
 
 
 class Flight:
@@ -104,7 +100,7 @@ async def run(task: Task) -> Outcome:
     (trip,) = await cast.trips(1)
     driver = await cast.driver(trip)
     fan_out = FanOut(trip, driver, await cast.viewers(trip, task.clients), record)
-    for _ in range(IN_FLIGHT):
+    for _ in range(task.in_flight):
         fan_out.send()
     result = await measured(task, record)
     fan_out.is_running = False

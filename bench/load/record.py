@@ -72,6 +72,9 @@ class Record:
         share = sum(spent.waited_s) / spent.seconds
         if len(spent.waited_s) == 1 and share > _DISTURBED:
             self.notes[f"the server waited for its core {share:.0%} of the time"] += 1
+        stolen = spent.stolen_s / spent.seconds
+        if stolen > _DISTURBED:
+            self.notes[f"the host took the servers' core {stolen:.0%} of the time"] += 1
 
 
 def _noted(what: str, count: int) -> str:

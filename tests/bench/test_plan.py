@@ -45,6 +45,7 @@ def test_the_full_one_has_three_rounds_of_the_sizes_that_the_goals_are_for() -> 
         "relay_two": 100,
         "paced_relay": 100,
         "fan_out": 1_000,
+        "fan_out_burst": 1_000,
         "city": 2_000,
         "connect": 0,
         "idle": 10_000,
