@@ -101,15 +101,19 @@ NAMES: Final = tuple(_FULL)
 
 
 def full() -> Plan:
-    return Plan(_rows(_FULL, warm_up_s=3), rounds=3)
+    return Plan(_rows(_FULL, warm_up_s=3, comers=_PEERS), rounds=3)
 
 
 def quick() -> Plan:
     """A few minutes in all: to see that everything runs, and about how it compares."""
-    return Plan(_rows(_QUICK, warm_up_s=2), rounds=1, quick=True)
+    return Plan(_rows(_QUICK, warm_up_s=2, comers=_PAIR), rounds=1, quick=True)
 
 
-def _rows(size: Mapping[str, _Size], warm_up_s: float) -> tuple[Row, ...]:
+def _rows(
+    size: Mapping[str, _Size], warm_up_s: float, comers: tuple[Contestant, ...]
+) -> tuple[Row, ...]:
+    """`comers` are the contestants to which clients come, stay and leave."""
+
     def row(
         name: str,
         scenario: Scenario,
@@ -130,9 +134,9 @@ def _rows(size: Mapping[str, _Size], warm_up_s: float) -> tuple[Row, ...]:
         row("fan_out", Scenario.FAN_OUT, _ALL),
         row("fan_out_burst", Scenario.FAN_OUT, _PAIR, in_flight=4),
         row("city", Scenario.CITY, _PEERS),
-        row("connect", Scenario.CONNECT, _PEERS),
-        row("idle", Scenario.IDLE, _PEERS),
-        row("leave", Scenario.LEAVE, _PEERS),
+        row("connect", Scenario.CONNECT, comers),
+        row("idle", Scenario.IDLE, comers),
+        row("leave", Scenario.LEAVE, comers),
         row("chat", Scenario.CHAT, _PEERS),
     )
 

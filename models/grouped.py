@@ -17,7 +17,8 @@ R = TypeVar("R")
 class Grouped(Generic[T, R]):
     """`work` gets the items of all who came meanwhile and gives one result for each, in order.
 
-    What it raises, each of them gets. Whoever gives up before its turn is left out.
+    What it raises, each of them gets. Whoever gives up before its turn is left out. `work` has to
+    end by itself: no caller's time limit is its own, and the next group waits for it.
     """
 
     def __init__(self, work: Callable[[list[T]], Awaitable[Sequence[R]]], at_most: int) -> None:

@@ -117,6 +117,13 @@ class Connection(Client):
         self.pending.append(request)
         self.pending_bytes += request.size
 
+    def waiting(self, name: str) -> list[Request]:
+        """Take the waiting commands of this name out of their turn."""
+        found = [request for request in self.pending if request.name == name]
+        self.pending = deque(request for request in self.pending if request.name != name)
+        self.pending_bytes -= sum(request.size for request in found)
+        return found
+
     def may_go_on(self, loop_time: float) -> bool:
         """Whether a waiting command is still to be run: there is one, and it is not too late."""
         in_time = self.finish_by is None or loop_time < self.finish_by

@@ -36,6 +36,8 @@ MAX_QUEUED: Final = 2_000
 """Packets that wait for a client's next poll before it is cut off."""
 PASSING_QUEUED: Final = 200
 """Packets that wait for a client's next poll before passing events are skipped."""
+MAX_PACKETS: Final = 4_000
+"""Packets taken in one polling body: they are worked off in one turn of the loop."""
 FETCH_WITHIN_S: Final = 10.0
 """How long an ended polling session stays, so that its client can fetch the reason."""
 BODY_WITHIN_S: Final = 30.0
@@ -705,6 +707,8 @@ def _as_frame(waiting: packet.Packet) -> Frame:
 
 def _packets(body: bytes) -> Iterable[tuple[bytes, bool]]:
     """A polling payload as its packets, each with whether it is binary. Raises BadPayload."""
+    if body.count(_SEPARATOR) >= MAX_PACKETS:
+        raise BadPayload
     for encoded in body.split(_SEPARATOR):
         if encoded.startswith(b"b"):
             yield _decoded(encoded[1:]), True

@@ -35,6 +35,7 @@ from realtime.wire import Encoded
 VERSIONS: Final = 0
 SEQS: Final = 1
 _PASSING: Final = 2
+_UNNUMBERED: Final = 3
 MAX_HELD: Final = 2_000
 """Events that wait while a client is brought up to date, before it had better start anew."""
 _TALKING = PARTIES | {Relation.STAFF}
@@ -104,6 +105,8 @@ class Member:
             return
         if stream == _PASSING:
             self.connection.send(event, passing=True)
+        elif stream == _UNNUMBERED:
+            self.connection.send(event)
         elif number > self.heard[stream]:
             self.heard[stream] = number
             self.connection.send(event)
@@ -143,7 +146,7 @@ class Feed:
         """A receipt, for everybody but the connection that sent it."""
         for member in self.members.values():
             if member.connection.id != source:
-                member.hear(_PASSING, 0, event)
+                member.hear(_UNNUMBERED, 0, event)
 
     def take_typing(self, event: Encoded, source: str) -> None:
         """Who is writing, for everybody but the author (its key)."""

@@ -230,6 +230,9 @@ class Gateway:
             return
         if name in session.clients:
             return
+        if self.engine.is_draining:
+            socket.end()  # comes back by itself, and is sent elsewhere
+            return
         try:
             client = namespace.admit(socket, parser, packet.data)
         except Refused as refused:

@@ -145,6 +145,8 @@ class Rides(Namespace[Connection]):
             _log.warning("a session could not be opened", exc_info=None if expected else error)
             connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(DRAIN_SPREAD_MS))
             return
+        for request in connection.waiting(DRIVER_LOCATION):
+            self._serve_location(connection, request.payload, request.ack_id)
         await self._work(connection)
 
     def _serve_location(

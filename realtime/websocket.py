@@ -6,6 +6,7 @@ left to do, so they are let go: frames are handed over as they come, without a t
 
 import asyncio
 import logging
+import socket
 from base64 import b64decode, b64encode
 from hashlib import sha1
 from typing import Any, Final, Protocol, cast
@@ -22,6 +23,8 @@ _SWITCH: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: %b\r\n\r\n"
 )
+UNSENT_IN_KERNEL: Final = 16 * 1024
+"""Bytes that the kernel may hold for a client beside those that are on their way."""
 CLOSE_WITHIN_S: Final = 5.0
 """How long a client may take to read what was written last."""
 _TEXT: Final = WSMsgType.TEXT
@@ -199,6 +202,7 @@ class WebSocket(asyncio.Protocol):
         protocol.set_parser(cast("Any", early))
         self._early = early.data
         self._transport = transport
+        _keep_little_unsent(transport)
         transport.set_protocol(self)
         transport.set_write_buffer_limits(self._high_water)  # the client may be behind at once
         protocol.transport = None  # or it closes the transport
@@ -215,6 +219,18 @@ class WebSocket(asyncio.Protocol):
             _log.error("frames could not be read", exc_info=error)
         self.owner.failed(code)
         self.end(code)
+
+
+def _keep_little_unsent(transport: asyncio.Transport) -> None:
+    """Have the kernel take no more than a little that it cannot send yet (tcp(7)).
+
+    It would take megabytes for a phone without network, which then gets all of them late, the
+    oldest first, where we would have the newest.
+    """
+    option = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    connection = transport.get_extra_info("socket")
+    if option is not None and connection is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_IN_KERNEL)
 
 
 class Outbox:

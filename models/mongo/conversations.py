@@ -30,16 +30,16 @@ class MongoConversations:
 
     @answering()
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
-        return await self._searches.add(user_id)
+        found = await self._searches.add(user_id)
+        return [from_document(document, Conversation) for document in found]
 
-    async def _open_with_all(self, user_ids: list[Id]) -> list[list[Conversation]]:
+    async def _open_with_all(self, user_ids: list[Id]) -> list[list[Document]]:
         users = set(user_ids)
         found = await self._collection.find({"participants": {"$in": list(users)}, "open": True})
-        with_user: dict[Id, list[Conversation]] = {user_id: [] for user_id in users}
+        with_user: dict[Id, list[Document]] = {user_id: [] for user_id in users}
         for document in found:
-            conversation = from_document(document, Conversation)
-            for user_id in users.intersection(conversation.participants):
-                with_user[user_id].append(conversation)
+            for user_id in users.intersection(document["participants"]):
+                with_user[user_id].append(document)
         return [with_user[user_id] for user_id in user_ids]
 
 

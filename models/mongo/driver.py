@@ -179,6 +179,7 @@ class Collection:
         """The documents under these keys, as many as there are, in no order."""
         return await (self._readings.add(keys) if len(keys) <= _FEW else self._get_all(keys))
 
+    @answering()
     async def _get_each(self, wanted: list[Sequence[str]]) -> list[list[Document]]:
         found = await self._get_all(list({key for keys in wanted for key in keys}))
         documents = {document["_id"]: document for document in found}
@@ -195,6 +196,7 @@ class Collection:
         """Which of these keys there are."""
         return await (self._checks.add(keys) if len(keys) <= _FEW else self._check_all(keys))
 
+    @answering()
     async def _check_each(self, wanted: list[Sequence[str]]) -> list[set[str]]:
         found = await self._check_all(list({key for keys in wanted for key in keys}))
         return [found.intersection(keys) for keys in wanted]

@@ -52,19 +52,20 @@ class MongoReceipts:
 
     @answering()
     async def of(self, conversation_id: Id) -> Mapping[Id, Read]:
-        return await self._searches.add(conversation_id)
+        found = await self._searches.add(conversation_id)
+        return {document["user_id"]: from_document(document, Read) for document in found}
 
     async def of_user(self, user_id: Id, conversation_ids: SomeOf[Id]) -> Mapping[Id, Read]:
         keys = [receipt_key(conversation_id, user_id) for conversation_id in conversation_ids]
         found = await self._collection.get_many(keys)
         return {document["conversation_id"]: from_document(document, Read) for document in found}
 
-    async def _of_all(self, asked: list[Id]) -> Sequence[Mapping[Id, Read]]:
+    async def _of_all(self, asked: list[Id]) -> list[list[Document]]:
         found = await self._collection.find({"conversation_id": {"$in": list(set(asked))}})
-        read: dict[Id, dict[Id, Read]] = {conversation_id: {} for conversation_id in asked}
+        of_each: dict[Id, list[Document]] = {conversation_id: [] for conversation_id in asked}
         for document in found:
-            read[document["conversation_id"]][document["user_id"]] = from_document(document, Read)
-        return [read[conversation_id] for conversation_id in asked]
+            of_each[document["conversation_id"]].append(document)
+        return [of_each[conversation_id] for conversation_id in asked]
 
     @answering()
     async def _advance_all(self, wanted: list[_Wanted]) -> Sequence[Read]:

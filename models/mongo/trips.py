@@ -35,23 +35,22 @@ class MongoTrips:
 
     @answering()
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
-        followed = await self._searches.add((key, now))
-        return [record for record in followed if (record.chat_until or _OPEN_END) > now]
+        found = await self._searches.add((key, now))
+        return [_record(document) for document in found if document["chat_until"] > now]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         return await self._trips.keys_up_to("offer_expires_at", now, limit)
 
-    async def _followed_by_all(self, asked: list[tuple[str, Millis]]) -> list[list[TripRecord]]:
+    async def _followed_by_all(self, asked: list[tuple[str, Millis]]) -> list[list[Document]]:
         keys = {key for key, _ in asked}
         earliest = min(now for _, now in asked)
         found = await self._trips.find(
             {"followers": {"$in": list(keys)}, "chat_until": {"$gt": earliest}}
         )
-        followed: dict[str, list[TripRecord]] = {key: [] for key in keys}
+        followed: dict[str, list[Document]] = {key: [] for key in keys}
         for document in found:
-            record = _record(document)
             for key in keys.intersection(document["followers"]):
-                followed[key].append(record)
+                followed[key].append(document)
         return [followed[key] for key, _ in asked]
 
     async def pin_guard(self, trip_id: Id) -> PinGuard:

@@ -40,6 +40,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "attachments of one packet": wire.MAX_ATTACHMENTS,
         "digits of an acknowledgement id in JSON": int(digits[1]),
         "seconds to finish an upgrade": engine.UPGRADE_WITHIN_S,
+        "packets in the body of a polling request": engine.MAX_PACKETS,
         "seconds for the body of a polling request": engine.BODY_WITHIN_S,
         "seconds that last words wait for a polling client": engine.FETCH_WITHIN_S,
         "bytes that wait for a client before it is cut off": engine.MAX_BEHIND,

@@ -7,7 +7,7 @@ from typing import Any, Final
 import pytest
 
 from realtime.embedded import EmbeddedStores
-from realtime.engine import Limits
+from realtime.engine import MAX_PACKETS, Limits
 from tests.conftest import fresh, mint, now
 from tests.hostile.process import logged, resident
 from tests.hostile.raw import (
@@ -304,6 +304,11 @@ async def test_a_thousand_packets_in_one_body_are_all_taken(server: Server) -> N
             assert ack_id not in answers
             answers[ack_id] = data[0]
     assert all(answer["accepted"] == 1 for answer in answers.values())
+
+
+async def test_a_body_of_too_many_packets_ends_the_session(server: Server) -> None:
+    poller = await Poller.authenticated(server.url, "driver")
+    assert (await poller.post("\x1e".join(["3"] * (MAX_PACKETS + 1)))).status == 400
 
 
 async def test_a_thousand_commands_in_one_body_are_all_answered(server: Server) -> None:

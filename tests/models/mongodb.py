@@ -80,11 +80,12 @@ class Server:
 
 
 class LossyProxy:
-    """Stands between a driver and a store, and can lose the store's answer to an insert."""
+    """Stands between a driver and a store; can lose an insert's answer, or swallow a question."""
 
     def __init__(self, url: str) -> None:
         self._store = urlsplit(url)
         self._loses_next = False
+        self._swallows_next = False
         self._server: asyncio.Server | None = None
         self.lost = 0
 
@@ -107,6 +108,10 @@ class LossyProxy:
     def lose_next_answer(self) -> None:
         self._loses_next = True
 
+    def swallow_next_question(self) -> None:
+        """The connection on which a document is looked for next says nothing any more."""
+        self._swallows_next = True
+
     async def _serve(self, reader: StreamReader, writer: StreamWriter) -> None:
         store_reader, store_writer = await asyncio.open_connection(
             self._store.hostname, self._store.port
@@ -119,6 +124,11 @@ class LossyProxy:
 
     async def _ask(self, reader: StreamReader, writer: StreamWriter, loses: asyncio.Event) -> None:
         while data := await reader.read(65_536):
+            if self._swallows_next and b"find\0" in data:
+                self._swallows_next = False
+                while await reader.read(65_536):
+                    pass
+                break
             if self._loses_next and b"insert\0" in data:
                 self._loses_next = False
                 loses.set()

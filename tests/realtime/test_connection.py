@@ -57,3 +57,13 @@ async def test_what_a_client_sent_before_it_left_is_run_for_a_moment() -> None:
     connection.finish_by = 100.0
     assert connection.may_go_on(99.9)
     assert not connection.may_go_on(100.0)
+
+
+async def test_commands_of_one_name_can_be_taken_out_of_their_turn() -> None:
+    connection, _ = connected()
+    for number, name in enumerate(["chat:send", "driver:location", "chat:send"]):
+        connection.enqueue(Request(name, None, number, 10))
+    assert [request.ack_id for request in connection.waiting("driver:location")] == [1]
+    assert connection.pending_bytes == 20
+    assert [connection.next_request().ack_id for _ in range(2)] == [0, 2]
+    assert connection.waiting("driver:location") == []

@@ -538,14 +538,14 @@ class TestMessages:
         assert phone.names == []
         assert tablet.names == ["chat:receipt"]
 
-    async def test_who_is_behind_misses_receipts_but_no_message(self) -> None:
+    async def test_who_is_behind_misses_no_message_and_no_receipt(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
         ride.seat(rita)
         rita.ear.is_behind = True
         ride.say(1)
         ride.receive_receipt()
         ride.move("arriving")
-        assert rita.names == ["chat:message", "trip:status"]
+        assert rita.names == ["chat:message", "chat:receipt", "trip:status"]
 
 
 class TestTyping:

@@ -89,6 +89,15 @@ async def test_who_joins_nothing_is_closed() -> None:
         client.close()
 
 
+async def test_nobody_joins_any_more_while_the_server_stops(place: Place) -> None:
+    client = await place.client()
+    place.gateway.engine.is_draining = True
+    client.send("40")
+    assert await client.rest() == ([], 1000)
+    assert place.told == []
+    client.close()
+
+
 async def test_who_has_left_everything_and_does_not_come_again_is_closed(place: Place) -> None:
     client = await place.client("/", "/lobby")
     client.send("41", "41/lobby,")

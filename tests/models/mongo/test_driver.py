@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import Internal
+from models.errors import Internal, Unavailable
 from models.mongo.driver import Collection, Database, Duplicate, Outcome, encoded
 from tests.models import mongodb
 
@@ -22,6 +22,20 @@ async def test_a_taken_key_is_a_duplicate(collection: Collection) -> None:
     await collection.insert({"_id": "a"})
     with pytest.raises(Duplicate):
         await collection.insert({"_id": "a"})
+
+
+async def test_a_question_that_is_never_answered_holds_up_no_later_one(tmp_path: Path) -> None:
+    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
+        async with mongodb.LossyProxy(url) as proxy:
+            database = Database(proxy.url, "unused")
+            collection = database.collection("things")
+            await collection.insert({"_id": "a"})
+            proxy.swallow_next_question()
+            with pytest.raises(Unavailable):
+                await collection.get("a")
+            assert await collection.get("a") == {"_id": "a"}
+            assert await collection.existing(["a", "b"]) == {"a"}
+            await database.close()
 
 
 async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None:
