@@ -1,19 +1,13 @@
 """The results in bench/: page and picture are made of them, and the README shows both."""
 
-import pytest
-
 from bench import plan, plot, report
+from bench.plan import Contestant
 from bench.results import Results
 from tests.docs.markdown import ROOT, Document
 
 RESULTS = ROOT / "bench" / "results.json"
 PAGE = RESULTS.with_suffix(".md")
 PICTURE = RESULTS.with_suffix(".svg")
-
-pytestmark = pytest.mark.skipif(
-    not any(path.exists() for path in (RESULTS, PAGE, PICTURE)),
-    reason="no results are published yet: `make bench` writes them",
-)
 
 
 def test_they_are_those_of_the_whole_benchmark() -> None:
@@ -35,5 +29,8 @@ def test_the_readme_shows_them() -> None:
     assert {"bench/results.md", "bench/results.svg"} <= {*Document("README.md").links()}
 
 
-def test_every_round_of_ridewire_counts() -> None:
-    assert not [one for one in Results.load(RESULTS).spoiled() if one.contestant == "ridewire"]
+def test_most_rounds_of_ridewire_count_and_the_others_are_told() -> None:
+    results, page = Results.load(RESULTS), PAGE.read_text("utf-8")
+    for row in results.plan.rows:
+        assert len(results.good(row, Contestant.RIDEWIRE)) > results.plan.rounds / 2
+    assert not [*results.spoiled()] or "Rounds that do not count" in page
