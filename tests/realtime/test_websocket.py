@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from realtime import websocket as module
-from realtime.websocket import Outbox, WebSocket
+from realtime.websocket import UNSENT_IN_KERNEL, Outbox, WebSocket
 from realtime.wire import Frame
 from tests.clients import WAIT_S
 from tests.hostile import raw
@@ -324,6 +324,16 @@ class TestWriting:
             place.write(b"%d" % number)
         piece = await client.reader.read(1_000)
         assert piece == b"\x81\x010\x81\x011\x81\x012"
+        client.close()
+
+    @pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="the system has no such")
+    async def test_the_kernel_takes_little_that_it_cannot_send_yet(self, place: Place) -> None:
+        client = await place.client()
+        transport = place.websocket._transport
+        assert transport is not None
+        connection = transport.get_extra_info("socket")
+        option = socket.TCP_NOTSENT_LOWAT
+        assert connection.getsockopt(socket.IPPROTO_TCP, option) == UNSENT_IN_KERNEL
         client.close()
 
     async def test_who_does_not_read_is_behind_until_it_has_read(self, place: Place) -> None:
