@@ -360,6 +360,19 @@ class TestLocations:
         assert (answer["accepted"], session.answers) == (1, {})
         session.close()
 
+    async def test_one_sent_before_the_session_was_ready_waits_for_no_command_either(
+        self, stage: Stage
+    ) -> None:
+        stage.trips.gate.clear()
+        session = await stage.begin()
+        session.socket.send(subscribe(1))
+        report = asyncio.create_task(session.ok("driver:location", point(stage, 1)))
+        await asyncio.sleep(0)  # it is sent
+        stage.trips.gate.set()
+        assert (await report)["accepted"] == 1
+        assert session.answers == {}
+        session.close()
+
     async def test_one_that_asks_for_no_answer_has_the_direct_way(self, stage: Stage) -> None:
         session = await stage.open()
         for seq in range(1, 4):
