@@ -6,11 +6,11 @@ const [driver, rider, backend] = [DRIVER, RIDER, BACKEND].map((token) =>
   io("http://127.0.0.1:8080", { transports: ["websocket"], auth: { token } }),
 );
 const route = {
-  accepted: [52.5163, 13.3777],
-  arriving: [52.5186, 13.3985],
+  accepted: [52.5214, 13.4125],
+  arriving: [52.5217, 13.4128],
   arrived: [52.5219, 13.4132],
-  in_progress: [52.5074, 13.3904],
-  completed: [52.5096, 13.3759],
+  in_progress: [52.5216, 13.4136],
+  completed: [52.5213, 13.4139],
 };
 
 // The driver's app takes what it is offered, and says where the car is.

@@ -8,11 +8,11 @@ import socketio
 driver, rider, backend = (socketio.AsyncClient() for _ in range(3))
 over = asyncio.Event()
 route = {
-    "accepted": (52.5163, 13.3777),
-    "arriving": (52.5186, 13.3985),
+    "accepted": (52.5214, 13.4125),
+    "arriving": (52.5217, 13.4128),
     "arrived": (52.5219, 13.4132),
-    "in_progress": (52.5074, 13.3904),
-    "completed": (52.5096, 13.3759),
+    "in_progress": (52.5216, 13.4136),
+    "completed": (52.5213, 13.4139),
 }
 
 

@@ -1,4 +1,4 @@
-"""Who may give which command: by role, and by what the caller is to the trip or conversation.
+"""Who may do what: by role, and by what the caller is to the trip or conversation.
 
 `trip:update` needs, besides, the transition's own row in `models.trips.TRANSITIONS`.
 """
@@ -7,8 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from models import commands
-from models.errors import Forbidden, NotFound
+from models import commands, requests
+from models.errors import Closed, Forbidden, NotFound
 from models.identity import STAFF as STAFF_ROLES
 from models.identity import Identity, Role
 from models.messages import Draft
@@ -39,7 +39,7 @@ def _may(roles: frozenset[Role] | set[Role], *relations: Relation) -> Access:
     return Access(frozenset(roles), frozenset(relations))
 
 
-ACCESS: Final[dict[str, Access]] = {
+COMMANDS: Final[dict[str, Access]] = {
     commands.SessionRefresh.event: _may(ALL_ROLES),
     commands.DriverStatus.event: _may({Role.DRIVER}),
     commands.DRIVER_LOCATION: _may({Role.DRIVER}),
@@ -59,6 +59,19 @@ ACCESS: Final[dict[str, Access]] = {
 }
 """The table of commands. A driver with an offer may look at the trip, but not talk in it."""
 
+REQUESTS: Final[dict[str, Access]] = {
+    requests.TripGet.event: _may(ALL_ROLES, RIDER, DRIVER, OFFERED, STAFF, VIEWER),
+    requests.TripList.event: _may(TALKERS),
+    requests.TripShare.event: _may({Role.RIDER} | STAFF_ROLES, RIDER, STAFF),
+    requests.MessageList.event: COMMANDS[commands.ChatHistory.event],
+    requests.UserPush.event: _may({Role.SERVICE}),
+    requests.UserRevoke.event: _may({Role.SERVICE}),
+    requests.TokenRevoke.event: _may({Role.SERVICE}),
+}
+"""The table of what is asked for over HTTP only. Commands keep their rows there, too."""
+
+ACCESS: Final = COMMANDS | REQUESTS
+
 
 def require_role(caller: Identity, event: str) -> None:
     """Raise Forbidden unless the caller's role may give this command."""
@@ -76,4 +89,8 @@ def require_relation(relation: Relation | None, event: str, what: str = "trip") 
 
 
 def relation_to(trip: Trip, caller: Identity, event: str) -> Relation:
-    return require_relation(trip.relation_of(caller), event)
+    """The caller's relation to a trip, if it is enough. A share link ends with its trip: Closed."""
+    relation = require_relation(trip.relation_of(caller), event)
+    if relation is VIEWER and trip.has_ended:
+        raise Closed("the trip has ended, and the link to it with it")
+    return relation

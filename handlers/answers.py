@@ -1,6 +1,7 @@
 """What an acknowledged command answers: `{"ok": true, …}`. Refusals are `models.errors`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Generic, TypeVar
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -10,6 +11,8 @@ from models.fields import Id, Millis, Number
 from models.messages import Conversation, Message, Read
 from models.points import Point
 from models.trips import Trip, WatchedTrip
+
+Item = TypeVar("Item")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -101,3 +104,17 @@ class SessionReady(Struct, frozen=True, kw_only=True):
     trips: Sequence[Trip]
     conversations: Sequence[OpenConversation]
     status: DriverAvailability | UnsetType = UNSET
+
+
+class Page(Struct, Generic[Item], frozen=True):
+    """A part of a list over HTTP; `next_cursor` asks for the next one, null after the last."""
+
+    items: Sequence[Item]
+    next_cursor: str | None
+
+
+class Shared(Struct, frozen=True):
+    """A viewer's token for one trip; it works until the trip ends, at most until `expires_at`."""
+
+    token: str
+    expires_at: Millis

@@ -1,5 +1,10 @@
 """Chat: messages, how far everybody has read, who is writing."""
 
+from collections import OrderedDict
+from typing import Final
+
+from msgspec import Struct
+
 from handlers.answers import Answer, ConversationIs, History, Marked, Sent
 from handlers.ports import Clock, Publish
 from handlers.threads import Thread, Threads
@@ -7,9 +12,12 @@ from models import rooms, stores
 from models.commands import ChatClose, ChatHistory, ChatOpen, MarkRead, ShowTyping
 from models.errors import Closed, Forbidden, Invalid
 from models.facts import ChatClosed, ChatOpened, ChatReceipt, ChatTyping
-from models.fields import Id, new_id
+from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Kind, Message, Read
+
+WRITABLE_MS: Final = 2_000
+"""How long a right to write, once read, stands while nothing is heard of its trip."""
 
 
 class ChatHandler:
@@ -20,14 +28,24 @@ class ChatHandler:
         self._receipts = kept.receipts
         self._conversations = kept.conversations
         self._threads = Threads(kept)
+        self._writable = _Writable(clock)
         self._publish = publish
         self._clock = clock
 
-    async def send(self, caller: Identity, draft: Draft) -> Sent:
-        """Store a message, once however often it is sent; told again, it reaches nobody twice."""
+    async def send(self, caller: Identity, draft: Draft, version: int | None = None) -> Sent:
+        """Store a message, once however often it is sent; told again, it reaches nobody twice.
+
+        `version` is the newest that was heard of the trip whose conversation it is, where somebody
+        listens. While it stays the same, who may write is not read for each message: who is taken
+        off writes no more once that is heard, and whatever is heard, after `WRITABLE_MS`.
+        """
         if draft.kind is Kind.SYSTEM and caller.role is not Role.SERVICE:
             raise Forbidden("system messages are the service's", path="kind")
-        thread = await self._threads.of(caller, draft.conversation_id, draft.event)
+        thread = self._writable.get(caller, draft.conversation_id, version)
+        if thread is None:
+            asked_at = self._clock()
+            thread = await self._threads.of(caller, draft.conversation_id, draft.event)
+            self._writable.remember(caller, thread, version, asked_at)
         message = await self._stored(caller, draft, thread)
         self._publish(thread.room, message)
         return Sent(message=message)
@@ -70,6 +88,7 @@ class ChatHandler:
                 created_by=caller.user_id,
                 title=command.title,
             ),
+            caller.key,
             command.client_id,
         )
         if conversation.closed_at is None:
@@ -103,6 +122,43 @@ class ChatHandler:
 
     def _takes_messages(self, thread: Thread) -> bool:
         return self._clock() < thread.open_until
+
+
+class _Right(Struct, frozen=True):
+    """What a reading said of a trip's conversation, which was at this version or a later one."""
+
+    thread: Thread
+    version: int
+    asked_at: Millis
+
+
+class _Writable:
+    """Where who may write: what was read within `WRITABLE_MS`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._rights: OrderedDict[tuple[str, Id], _Right] = OrderedDict()
+        """The oldest first."""
+
+    def get(self, caller: Identity, conversation_id: Id, version: int | None) -> Thread | None:
+        right = self._rights.get((caller.key, conversation_id))
+        if right is None or right.version != version or self._is_old(right):
+            return None
+        return right.thread
+
+    def remember(
+        self, caller: Identity, thread: Thread, version: int | None, asked_at: Millis
+    ) -> None:
+        """`version` is what was heard of, and `asked_at` the time, before the thread was read."""
+        if version is None or not thread.is_a_trips:
+            return
+        self._rights.pop((caller.key, thread.id), None)
+        self._rights[caller.key, thread.id] = _Right(thread, version, asked_at)
+        while self._rights and self._is_old(next(iter(self._rights.values()))):
+            self._rights.popitem(last=False)
+
+    def _is_old(self, right: _Right) -> bool:
+        return not 0 <= self._clock() - right.asked_at < WRITABLE_MS
 
 
 def _window(command: ChatHistory, floor: int, newest: int) -> tuple[int, int]:

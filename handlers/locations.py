@@ -1,90 +1,109 @@
 """A driver's points: which are news, where the newest goes. Synchronous: nothing waits for it."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Sequence
 
 from handlers.answers import Located, Rejected
-from handlers.ports import Clock, Drivers, Show
+from handlers.pacing import Pace, Pacer
+from handlers.ports import Clock, Drivers, Later, Show
 from models.facts import TripLocation
 from models.fields import Id, Millis
-from models.points import Point, Sighting
-
-FUTURE_MS: Final = 5_000
-"""How far a phone's clock may be ahead."""
+from models.filter import DEFAULT_LIMITS, Filter, Limits, Refusal
+from models.points import FilterState, Point, Sighting
 
 
 class Reporter:
-    """One driver's stream of points from one device: the newest accepted one decides."""
+    """One driver's stream of points from one device, on one connection."""
 
-    __slots__ = ("device", "driver_id", "newest", "newest_device")
+    __slots__ = ("driver_id", "filter", "noted", "pace", "seen_at")
 
-    def __init__(self, driver_id: Id, device: str, last: Sighting | None) -> None:
+    def __init__(
+        self, driver_id: Id, device: str, last: Sighting | None, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        """Go on after what is known of the driver."""
         self.driver_id = driver_id
-        self.device = device
-        self.newest = last.point if last else None
-        self.newest_device = last.device if last else device
+        self.filter = Filter(device, last, limits)
+        self.pace = Pace(driver_id)
+        self.seen_at = last.seen_at if last else 0
+        """When the newest accepted point came in."""
+        self.noted: FilterState = self.filter.state
+        """What others know of the filter."""
 
-    def judge(self, point: Point, now: Millis) -> str | None:
-        """Why a point is not taken; None for one that is."""
-        newest = self.newest
-        if point.ts > now + FUTURE_MS:
-            return "future"
-        if newest is None:
-            return None
-        if point.ts == newest.ts or self._is_repeated(point, newest):
-            return "duplicate"
-        return "stale" if point.ts < newest.ts else None
-
-    def take(self, point: Point) -> None:
-        self.newest = point
-        self.newest_device = self.device
-
-    def _is_repeated(self, point: Point, newest: Point) -> bool:
-        return point.seq == newest.seq and self.device == self.newest_device
+    @property
+    def newest(self) -> Point | None:
+        """The newest accepted point."""
+        return self.filter.newest
 
 
 class LocationHandler:
-    def __init__(self, drivers: Drivers, show: Show, clock: Clock) -> None:
+    """Takes points, and shows the newest, at most `per_s` times a second."""
+
+    def __init__(
+        self, drivers: Drivers, show: Show, clock: Clock, later: Later, *, per_s: int
+    ) -> None:
         self._drivers = drivers
         self._show_location = show
         self._clock = clock
+        self._pacer = Pacer(per_s, self._show, clock, later)
 
-    def take(self, reporter: Reporter, point: Point, trips: Iterable[Id]) -> str | None:
+    def take(self, reporter: Reporter, point: Point, trips: Sequence[Id]) -> str | None:
         """Take one point, and show it to the trips that the driver serves.
 
         Returns why it was not taken; None for one that was.
         """
         now = self._clock()
-        code = reporter.judge(point, now)
-        if code is None:
-            reporter.take(point)
-            self._show(reporter, point, now, trips)
-        return code
+        taken = reporter.filter.take(point, now)
+        if isinstance(taken, Refusal):
+            self._note_doubts(reporter)
+            return taken
+        self._note(reporter, taken, now, trips)
+        return None
 
     def report(
-        self, reporter: Reporter, points: Iterable[Point | Rejected], trips: Iterable[Id]
+        self, reporter: Reporter, points: Sequence[Point | Rejected], trips: Sequence[Id]
     ) -> Located:
         """Take the points in order; the newest goes to the trips that the driver serves.
 
         What could not be read as a point arrives as rejected already, at its place.
         """
         now = self._clock()
-        before = reporter.newest
+        newest: Point | None = None
         accepted = 0
         rejected: list[Rejected] = []
-        for point in points:
+        last = len(points) - 1
+        for place, point in enumerate(points):
             if isinstance(point, Rejected):
                 rejected.append(point)
-            elif code := reporter.judge(point, now):
-                rejected.append(Rejected(point.seq, code))
+                continue
+            taken = reporter.filter.take(point, now, live=place == last)
+            if isinstance(taken, Refusal):
+                rejected.append(Rejected(point.seq, taken))
             else:
-                reporter.take(point)
+                newest = taken
                 accepted += 1
-        if reporter.newest is not None and reporter.newest is not before:
-            self._show(reporter, reporter.newest, now, trips)
+        if newest is not None:
+            self._note(reporter, newest, now, trips)
+        else:
+            self._note_doubts(reporter)
         return Located(accepted=accepted, rejected=rejected)
 
-    def _show(self, reporter: Reporter, point: Point, now: Millis, trips: Iterable[Id]) -> None:
-        self._drivers.saw(Sighting(reporter.driver_id, point, reporter.device, now))
+    def _note(self, reporter: Reporter, point: Point, now: Millis, trips: Sequence[Id]) -> None:
+        """Keep the newest accepted point, and show it."""
+        known = reporter.filter
+        reporter.noted = known.state
+        reporter.seen_at = now
+        self._drivers.saw(Sighting(reporter.driver_id, point, known.source, now, known.state))
+        if trips:
+            self._pacer.offer(reporter.pace, point, now, tuple(trips))
+
+    def _note_doubts(self, reporter: Reporter) -> None:
+        """Keep what refused points have told, for whichever instance the driver is on next."""
+        known = reporter.filter
+        if known.newest is None or known.state is reporter.noted:
+            return
+        reporter.noted = known.state
+        seen_at, state = reporter.seen_at, known.state
+        self._drivers.saw(Sighting(reporter.driver_id, known.newest, known.source, seen_at, state))
+
+    def _show(self, driver_id: Id, point: Point, seen_at: Millis, trips: tuple[Id, ...]) -> None:
         for trip_id in trips:
-            self._show_location(TripLocation.of(trip_id, point), reporter.driver_id, now)
+            self._show_location(TripLocation.of(trip_id, point), driver_id, seen_at)

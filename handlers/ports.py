@@ -13,6 +13,11 @@ Clock = Callable[[], Millis]
 """Milliseconds since the epoch."""
 
 
+class Later(Protocol):
+    def __call__(self, in_ms: Millis, call: Callable[[], None]) -> object:
+        """Have something called once, in so many ms. Returns at once."""
+
+
 class Publish(Protocol):
     def __call__(self, room: Room, fact: Fact, *, source: str = "") -> None:
         """Tell a fact to a room's members, here and on every other instance.

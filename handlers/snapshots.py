@@ -16,7 +16,7 @@ from models.identity import Identity
 from models.points import Sighting
 from models.presence import APPROACH_MS, PresenceLimits
 from models.stores import TripRecord
-from models.trips import PARTIES, Relation, Trip, served_since, watched
+from models.trips import PARTIES, Relation, Trip, served_since, view
 
 NEWEST: Final = 50
 
@@ -67,7 +67,7 @@ class Snapshots:
         after, up_to = _window(command.after_seq, chat_after(record, relation), last_seq)
         backward = command.after_seq is None
         return Snapshot(
-            trip=watched(trip) if relation is Relation.VIEWER else trip.seen_by(relation),
+            trip=view(trip, relation),
             location=sighting.point if sighting else None,
             driver=self._driver(trip, relation, sighting),
             messages=await self._messages.between(trip.id, after, up_to) if up_to > after else (),

@@ -24,8 +24,9 @@ from models.errors import (
 from models.facts import Follow, TripStatus
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
-from models.stores import PinGuard, TripRecord
-from models.trips import Offer, Relation, Status, Trip
+from models.requests import TripGet, TripList
+from models.stores import PinGuard, TripQuery, TripRecord
+from models.trips import Offer, Relation, Status, Trip, WatchedTrip
 
 WRONG_PINS: Final = 5
 PIN_LOCK_MS: Final = 60_000
@@ -75,10 +76,11 @@ class TripHandler:
         """Offer a requested trip to a driver. One that already has the offer keeps it as it is."""
 
         async def rule(trip: Trip) -> Trip:
-            access.relation_to(trip, caller, command.event)
+            relation = access.relation_to(trip, caller, command.event)
             now = self._clock()
             if trip.offer and trip.offer.driver_id == command.driver_id and trip.offer.is_open(now):
                 return trip
+            _require_version(trip, command.version, relation)
             offer = Offer(command.driver_id, _expiry(command, now))
             return trips.offered(trip, offer, caller, now)
 
@@ -139,6 +141,19 @@ class TripHandler:
 
         trip = await self._change(command.trip_id, rule)
         return TripIs(trip=_view(trip, caller))
+
+    async def get(self, caller: Identity, request: TripGet) -> Trip | WatchedTrip:
+        record = await self._trips.get(request.trip_id)
+        if record is None:
+            raise NotFound("trip")
+        relation = access.relation_to(record.trip, caller, request.event)
+        return trips.view(record.trip, relation)
+
+    async def list(self, caller: Identity, request: TripList, before: Id | None) -> list[Trip]:
+        """A page of trips and, where there are further ones, one more. See `TripList`."""
+        query = _query_of(caller, request)
+        found = await self._trips.matching(query, before, request.limit + 1)
+        return [_view(record.trip, caller) for record in found]
 
     async def expire_offers(self) -> int:
         """End the offers whose time is over; how many trips were looked at."""
@@ -205,7 +220,7 @@ class TripHandler:
         following = trips.followers(before) if before else frozenset()
         for key in trips.followers(after) - following:
             user_id = key.partition(":")[2]
-            self._publish(rooms.user(user_id), Follow(key, after.id, known + 1))
+            self._publish(rooms.user(user_id), Follow(key, after.id))
 
     def _tell_again(self, trip: Trip) -> None:
         """Tell the newest change once more: whoever made it may have died before it was told.
@@ -216,7 +231,7 @@ class TripHandler:
         if trip.has_ended:
             return  # nobody begins to follow it any more
         for key in trips.followers(trip):
-            self._publish(rooms.user(key.partition(":")[2]), Follow(key, trip.id, trip.version))
+            self._publish(rooms.user(key.partition(":")[2]), Follow(key, trip.id))
 
     async def _check_pin(self, trip: Trip, pin: str | None) -> None:
         if trip.pin is None:
@@ -255,6 +270,17 @@ def _rider_of(caller: Identity, command: TripCreate) -> Id:
         if getattr(command, name) is not None:
             raise Forbidden("a rider makes no offers", path=name)
     return caller.user_id
+
+
+def _query_of(caller: Identity, request: TripList) -> TripQuery:
+    """What is listed: riders and drivers see their own trips, staff all."""
+    query = TripQuery(request.rider_id, request.driver_id, request.status)
+    if caller.is_staff:
+        return query
+    own = "rider_id" if caller.role is Role.RIDER else "driver_id"
+    if getattr(query, own) not in (None, caller.user_id):
+        raise Forbidden(f"a {caller.role} lists its own trips only", path=own)
+    return replace(query, **{own: caller.user_id})
 
 
 def _expiry(command: TripCreate | TripOffer, now: Millis) -> Millis | None:

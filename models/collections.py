@@ -5,17 +5,22 @@ from typing import Final
 from msgspec import Struct
 
 from models.fields import Id
+from models.revocations import Revocation, RevokedToken
 
 SCHEMA_VERSION: Final = 1
 """Grows with every change that code of the version before could not work with."""
 
 
 class Index(Struct, frozen=True):
-    """`fields` in order, all ascending. A sparse one leaves out documents without the field."""
+    """`fields` in order, all ascending. A sparse one leaves out documents without the field.
+
+    Of an expiring one the only field is a date, after which the store drops the document.
+    """
 
     fields: tuple[str, ...]
     unique: bool = False
     sparse: bool = False
+    expiring: bool = False
 
     @property
     def name(self) -> str:
@@ -34,8 +39,14 @@ TRIPS: Final = Collection(
         Index(("creator", "client_id"), unique=True),
         # What a user's connections follow: one entry per follower and trip, by the chat's end.
         Index(("followers", "chat_until")),
+        # What changed lately: connections may not have heard of it.
+        Index(("trip.updated_at",)),
         # Offers to end, the longest expired first. Only trips with such an offer are in it.
         Index(("offer_expires_at",), sparse=True),
+        # Lists of trips, by the time of their creation, which their ids begin with.
+        Index(("trip.rider_id", "_id")),
+        Index(("trip.driver_id", "_id")),
+        Index(("trip.status", "_id")),
     ),
 )
 """One document per trip with its whole history; `_id` is the trip's id."""
@@ -56,9 +67,11 @@ CONVERSATIONS: Final = Collection(
     "conversations",
     (
         # A retried opening finds the conversation that the first one stored.
-        Index(("created_by", "client_id"), unique=True),
+        Index(("creator", "client_id"), unique=True),
         # What a user's connections follow, besides trips.
         Index(("participants", "open")),
+        # What was opened lately: participants may not have heard of it.
+        Index(("created_at",)),
     ),
 )
 """Conversations that are no trip's; `_id` is the conversation's id."""
@@ -72,12 +85,23 @@ RECEIPTS: Final = Collection(
 )
 """One document per conversation and participant under `receipt_key`."""
 
+REVOCATIONS: Final = Collection(
+    "revocations",
+    (
+        # What was revoked lately, for those who know the rest.
+        Index(("at",)),
+        # A date: the store itself drops what need not be remembered any more.
+        Index(("forget_at",), expiring=True),
+    ),
+)
+"""One document per revoked token and per user whose tokens were, under `revocation_key`."""
+
 SCHEMA: Final = Collection("schema")
-"""A single document with the version of the schema, under `SCHEMA_KEY`."""
+"""A single document under `SCHEMA_KEY`: the schema's version, and which indexes were created."""
 
 SCHEMA_KEY: Final = "ridewire"
 
-INDEXED: Final = (TRIPS, PIN_GUARDS, MESSAGES, CONVERSATIONS, RECEIPTS)
+INDEXED: Final = (TRIPS, PIN_GUARDS, MESSAGES, CONVERSATIONS, RECEIPTS, REVOCATIONS)
 
 
 def message_key(conversation_id: Id, seq: int) -> str:
@@ -92,3 +116,10 @@ def message_key(conversation_id: Id, seq: int) -> str:
 def receipt_key(conversation_id: Id, user_id: Id) -> str:
     """The `_id` of a participant's receipt. Ids have no spaces."""
     return f"{conversation_id} {user_id}"
+
+
+def revocation_key(revocation: Revocation) -> str:
+    """The `_id` of the revocation of a token, or of all that a user had."""
+    if isinstance(revocation, RevokedToken):
+        return f"token {revocation.token_id}"
+    return f"user {revocation.user_id}"

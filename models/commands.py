@@ -66,6 +66,7 @@ class TripOffer(Struct, frozen=True):
     trip_id: Id
     driver_id: Id
     expires_in_ms: OfferTime | None = None
+    version: Number | None = None
 
 
 class TripDecline(Struct, frozen=True):

@@ -18,13 +18,31 @@ class RidewireError(Exception):
         self.message = message
         self.details = {key: value for key, value in details.items() if value is not None}
 
+    def body(self) -> dict[str, object]:
+        """What the client is told."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "retry": self.retry,
+            **self.details,
+        }
+
 
 class Unauthorized(RidewireError):
+    """`reason` is a word for who counts refusals; the client is told the message."""
+
     code = "unauthorized"
+
+    def __init__(self, message: str, reason: str = "other") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class TokenExpired(Unauthorized):
     code = "token_expired"
+
+    def __init__(self, message: str, reason: str = "expired") -> None:
+        super().__init__(message, reason)
 
 
 class Forbidden(RidewireError):
@@ -85,6 +103,7 @@ class RateLimited(RidewireError):
 
     def __init__(self, message: str, retry_after_ms: int) -> None:
         super().__init__(message, retry_after_ms=retry_after_ms)
+        self.retry_after_ms = retry_after_ms
 
 
 class TooLarge(RidewireError):

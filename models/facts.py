@@ -5,13 +5,15 @@ the others are worth having now or never. Control facts steer connections and st
 """
 
 from enum import StrEnum
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType
 
 from models.fields import Accuracy, Heading, Id, Latitude, Longitude, Millis, Number, Speed
+from models.identity import Role
 from models.messages import Message
 from models.points import Point
+from models.revocations import Revocation
 from models.trips import Changed, Event, Offer, Status
 
 
@@ -148,13 +150,12 @@ class SessionEnded(Struct, frozen=True):
 
 
 class Follow(Struct, frozen=True):
-    """Control: connections with this key (role and user) follow the trip from `version` on."""
+    """Control: connections with this key (role and user) follow the trip from now on."""
 
     event: ClassVar[str] = "control:follow"
 
     key: str
     trip_id: Id
-    version: Number
 
 
 class ChatOpened(Struct, frozen=True):
@@ -183,9 +184,29 @@ class Arrived(Struct, frozen=True):
     connection_id: str
 
 
+class Pushed(Struct, frozen=True):
+    """Control: the user's connections (those of one role, if it is given) get an event of the
+    company's own.
+    """
+
+    event: ClassVar[str] = "control:pushed"
+
+    name: str
+    data: dict[str, Any]
+    role: Role | None = None
+
+
+class Revoked(Struct, frozen=True):
+    """Control: tokens are refused from now on, and sessions with them end."""
+
+    event: ClassVar[str] = "control:revoked"
+
+    revocation: Revocation
+
+
 Kept = TripStatus | Message
 """Facts that MongoDB keeps, numbered without holes within their room."""
 Passing = ChatReceipt | ChatTyping | TripLocation | TripDriver
 """Facts that a later one or a snapshot makes up for: delivered at most once."""
-Control = Follow | ChatOpened | ChatClosed | Arrived
+Control = Follow | ChatOpened | ChatClosed | Arrived | Pushed | Revoked
 Fact = Kept | Passing | Control

@@ -5,54 +5,91 @@ sees what each of them knows to be there.
 """
 
 import asyncio
-from asyncio import Future, Task
+from asyncio import Future, Task, TimerHandle
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+OnGroup = Callable[[int], None]
+"""Told how many items a group has, when it begins. It may not fail."""
+
+SLOW_S: Final = 0.1
+"""How long a group is under way before another may begin beside it."""
 
 
 class Grouped(Generic[T, R]):
     """`work` gets the items of all who came meanwhile and gives one result for each, in order.
 
     What it raises, each of them gets. Whoever gives up before its turn is left out. `work` has to
-    end by itself: no caller's time limit is its own, and the next group waits for it.
+    end by itself: no caller's time limit is its own. The next group waits for it, or, where
+    `at_once` allows for that many, until it proves slow: what takes one caller's group long is not
+    everybody's delay, and what is fast has as few groups as can be.
     """
 
-    def __init__(self, work: Callable[[list[T]], Awaitable[Sequence[R]]], at_most: int) -> None:
+    def __init__(
+        self,
+        work: Callable[[list[T]], Awaitable[Sequence[R]]],
+        at_most: int,
+        at_once: int = 1,
+        on_group: OnGroup | None = None,
+    ) -> None:
         self._work = work
         self._at_most = at_most
+        self._at_once = at_once
+        self._on_group = on_group
         self._waiting: list[tuple[T, Future[R]]] = []
-        self._places: list[Future[R]] = []
-        self._under_way: Task[Sequence[R]] | None = None
+        self._under_way: set[Task[Sequence[R]]] = set()
+        self._newest: Task[Sequence[R]] | None = None
+        """The group that the next one waits for."""
+        self._patience: TimerHandle | None = None
 
     async def add(self, item: T) -> R:
         place: Future[R] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, place))
-        if self._under_way is None:
-            self._begin()
+        self._go_on()
         return await place
 
-    def _begin(self) -> None:
-        # In a context of its own: the first one's time limit is not everybody's.
-        self._under_way = asyncio.get_running_loop().create_task(
-            self._work_off(), context=Context()
-        )
-        self._under_way.add_done_callback(self._end)
+    def _go_on(self) -> None:
+        if self._waiting and self._newest is None and len(self._under_way) < self._at_once:
+            self._begin()
 
-    async def _work_off(self) -> Sequence[R]:
+    def _begin(self) -> None:
+        loop = asyncio.get_running_loop()
+        places: list[Future[R]] = []
+        # In a context of its own: the first one's time limit is not everybody's.
+        group = loop.create_task(self._work_off(places), context=Context())
+        group.add_done_callback(partial(self._end, places))
+        self._under_way.add(group)
+        self._newest = group
+        if self._at_once > 1:
+            self._patience = loop.call_later(SLOW_S, self._wait_no_longer)
+
+    async def _work_off(self, places: list[Future[R]]) -> Sequence[R]:
         waiting = [(item, place) for item, place in self._waiting if not place.done()]
         group, self._waiting = waiting[: self._at_most], waiting[self._at_most :]
-        self._places = [place for _, place in group]
+        places += [place for _, place in group]
+        if group and self._on_group is not None:
+            self._on_group(len(group))
         return await self._work([item for item, _ in group]) if group else ()
 
-    def _end(self, done: Task[Sequence[R]]) -> None:
-        self._under_way = None
-        _hand_out(done, self._places)
-        if self._waiting:
-            self._begin()
+    def _end(self, places: list[Future[R]], done: Task[Sequence[R]]) -> None:
+        self._under_way.discard(done)
+        _hand_out(done, places)
+        if done is self._newest:
+            self._wait_no_longer()
+        else:
+            self._go_on()
+
+    def _wait_no_longer(self) -> None:
+        """The newest group has ended, or is slow."""
+        if self._patience is not None:
+            self._patience.cancel()
+        self._newest = self._patience = None
+        self._go_on()
 
 
 def _hand_out(done: Task[Sequence[R]], places: list[Future[R]]) -> None:

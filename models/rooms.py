@@ -3,11 +3,14 @@
 A room's name is also the name of its Redis channel, after the product's prefix.
 """
 
-from typing import NewType
+from typing import Final, NewType
 
 from models.fields import Id
 
 Room = NewType("Room", str)
+
+INSTANCES: Final = Room("instances")
+"""Control: what every instance has to know, whoever is connected to it."""
 
 
 def trip(trip_id: Id) -> Room:

@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from models.fields import Id, Millis
 from models.messages import Conversation, Draft, Message, Read
-from models.trips import Trip
+from models.revocations import Revocation
+from models.trips import Status, Trip
 
 
 class TripRecord(Struct, frozen=True, kw_only=True):
@@ -37,6 +38,22 @@ class PinGuard(Struct, frozen=True):
     locked_until: Millis = 0
 
 
+class TripQuery(Struct, frozen=True):
+    """Which trips to list: those that have all that is given."""
+
+    rider_id: Id | None = None
+    driver_id: Id | None = None
+    status: Status | None = None
+
+
+class TripChange(Struct, frozen=True):
+    """That a trip is at this version now, and the keys of its followers."""
+
+    trip_id: Id
+    version: int
+    followers: Collection[str]
+
+
 class Trips(Protocol):
     async def create(self, record: TripRecord) -> TripRecord:
         """Store a new trip; the stored one if (`creator`, `client_id`) created one already."""
@@ -48,6 +65,17 @@ class Trips(Protocol):
 
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
         """What the user of this key is rider, driver or offered driver of, with an open chat."""
+
+    async def matching(
+        self, query: TripQuery, before: Id | None, limit: int
+    ) -> Sequence[TripRecord]:
+        """The newest trips that match, at most `limit`; with `before`, those created before it."""
+
+    async def versions(self, trip_ids: Sequence[Id]) -> Mapping[Id, int]:
+        """The versions of these trips; what does not exist is not in it."""
+
+    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
+        """Every trip that changed at this time (ms) or later, by the clock of who changed it."""
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         """Trips whose offer's time is over, the longest first."""
@@ -74,13 +102,19 @@ class Messages(Protocol):
     async def newest_seq(self, conversation_id: Id) -> int:
         """The seq of the newest message; 0 in an empty conversation."""
 
+    async def continued(self, known: Mapping[Id, int]) -> Collection[Id]:
+        """Which of these conversations have a message after the one of this seq."""
+
     async def newest_seqs(self, conversation_ids: Collection[Id]) -> Mapping[Id, int]:
         """The same for many; an empty conversation is not in it."""
 
 
 class Conversations(Protocol):
-    async def create(self, conversation: Conversation, client_id: Id) -> Conversation:
-        """Store a new one; the stored one if (`created_by`, `client_id`) created one already."""
+    async def create(self, conversation: Conversation, creator: str, client_id: Id) -> Conversation:
+        """Store a new one; the stored one if (`creator`, `client_id`) created one already.
+
+        `creator` is the key of who creates it.
+        """
 
     async def get(self, conversation_id: Id) -> Conversation | None: ...
 
@@ -89,6 +123,9 @@ class Conversations(Protocol):
 
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
         """The open conversations that the user takes part in."""
+
+    async def opened_since(self, at: Millis) -> Mapping[Id, Collection[Id]]:
+        """The participants of open conversations created at this time (ms) or later, by id."""
 
 
 class Receipts(Protocol):
@@ -102,6 +139,19 @@ class Receipts(Protocol):
         """One participant's numbers in many conversations."""
 
 
+class Revocations(Protocol):
+    """Each is kept for `models.revocations.KEPT_MS`."""
+
+    async def add(self, revocation: Revocation) -> None:
+        """Store it; of several of one user or token the latest counts."""
+
+    async def all(self) -> Sequence[Revocation]:
+        """Every one, in no order. For the start: it may take a minute."""
+
+    async def since(self, at: Millis) -> Sequence[Revocation]:
+        """Those that were made `at` (ms) or later, by the clocks of who made them."""
+
+
 class Stores(Struct, frozen=True):
     """All of them, as they are wired."""
 
@@ -109,3 +159,4 @@ class Stores(Struct, frozen=True):
     messages: Messages
     conversations: Conversations
     receipts: Receipts
+    revocations: Revocations

@@ -17,6 +17,8 @@ from models.points import Place
 MAX_STOPS = 20
 MAX_OPTIONAL_CHANGES = 500
 """Offers and edits that one trip takes; transitions are always possible."""
+MAX_TRIP_BYTES = 256 * 1024
+"""As JSON, with its history: a larger trip takes no offers and edits."""
 
 Stops = Annotated[tuple[Place, ...], Meta(max_length=MAX_STOPS)]
 
@@ -190,10 +192,29 @@ def watched(trip: Trip) -> WatchedTrip:
     return WatchedTrip(trip.id, trip.status, trip.version, trip.pickup, trip.dropoff, trip.stops)
 
 
+def view(trip: Trip, relation: Relation) -> Trip | WatchedTrip:
+    """The trip as somebody of this relation may see it."""
+    return watched(trip) if relation is Relation.VIEWER else trip.seen_by(relation)
+
+
 def followers(trip: Trip) -> frozenset[str]:
     """The keys (role and user) of those whose connections follow the trip unasked."""
-    drivers = {trip.driver_id, trip.offer.driver_id if trip.offer else None} - {None}
-    return frozenset({f"{Role.RIDER}:{trip.rider_id}", *(f"{Role.DRIVER}:{d}" for d in drivers)})
+    return _followers(trip.rider_id, trip.driver_id, trip.offer)
+
+
+def _followers(rider_id: Id, driver_id: Id | None, offer: Offer | None) -> frozenset[str]:
+    drivers = {driver_id, offer.driver_id if offer else None} - {None}
+    return frozenset({f"{Role.RIDER}:{rider_id}", *(f"{Role.DRIVER}:{d}" for d in drivers)})
+
+
+def followed_since(trip: Trip, key: str) -> int:
+    """The version that made the user of this key a follower, of those who are followers now."""
+    since = trip.version
+    for event in reversed(trip.events):
+        if key not in _followers(trip.rider_id, event.driver_id, event.offer):
+            break
+        since = event.version
+    return since
 
 
 def allowed_transitions(status: Status, relation: Relation) -> list[Status]:
@@ -381,6 +402,8 @@ def _accepting_driver(caller: Identity, relation: Relation, driver_id: Id | None
 
 
 def _check_room_for_change(trip: Trip) -> None:
+    if len(msgspec.json.encode(trip)) > MAX_TRIP_BYTES:
+        raise TooLarge(f"the trip has more than {MAX_TRIP_BYTES} bytes and takes no more changes")
     if trip.version >= MAX_OPTIONAL_CHANGES:
         raise TooLarge(f"the trip has {trip.version} changes and takes no more offers and edits")
 

@@ -3,42 +3,62 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Self
 
 from aiohttp import web
 
 from handlers.chat import ChatHandler
 from handlers.locations import LocationHandler
+from handlers.pushes import PushHandler
+from handlers.revocations import RevocationHandler
 from handlers.sessions import SessionHandler
+from handlers.sharing import SharingHandler
 from handlers.snapshots import Snapshots
 from handlers.trips import TripHandler
-from models import mongo
+from models import mongo, rooms
 from models.errors import Unavailable
 from models.fields import Millis
+from models.filter import Limits
 from models.presence import PresenceLimits
-from realtime import dispatch
+from realtime import dispatch, keys, lag
+from realtime.admission import Admission
 from realtime.bus import Bus
+from realtime.counting import Key
+from realtime.draining import send_away
 from realtime.drivers import RedisDrivers
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
+from realtime.http import api, documents
+from realtime.http.errors import Edge
+from realtime.http.health import Routes
+from realtime.http.links import Links
+from realtime.http.requests import MAX_BODY
 from realtime.hub import Hub
+from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.redis_address import RedisAddress
+from realtime.revocations import Revocations
 from realtime.rides import Rides
+from realtime.scraping import Scraping, Worker
 from realtime.sessions import Sessions
 from realtime.settings import Settings
 from realtime.tasks import Tasks
 from realtime.tokens import Tokens
-from realtime.web import Routes
 
 _log = logging.getLogger(__name__)
 
 SWEEP_OFFERS_S: Final = 0.5
+SWEEP_FOLLOWED_S: Final = 2.0
 CHECK_WATCHED_S: Final = 1.0
+SETTLE_S: Final = 1.0
 FAILED_PAUSE_S: Final = 2.0
-FINISH_S: Final = 5.0
-"""How long commands that are under way may take when the server stops."""
+PROBE_REDIS_S: Final = 0.5
+"""Several times within what revocations may be late by."""
+SOCKET_IO: Final = "socket.io"
+"""The path of the sockets."""
+FINISH_SHARE: Final = 0.2
+"""Of the time for the end: for the commands that are under way when the last client has left."""
 
 
 def now() -> Millis:
@@ -49,41 +69,66 @@ def now() -> Millis:
 class Instance:
     """A server without its listening socket: `app` is what is to be served."""
 
-    def __init__(self, settings: Settings, redis_url: str, mongodb_url: str) -> None:
+    def __init__(
+        self, settings: Settings, redis_url: str, mongodb_url: str, worker: Worker | None = None
+    ) -> None:
+        """`worker` is which of several processes it is, if it is not the only one."""
         address = RedisAddress.parse(redis_url)
+        self._drain_s = settings.drain_s
         self._tasks = Tasks()
         self._commands = Tasks()
-        self._mongo = mongo.connect(mongodb_url)
-        self._redis = address.client()
         self._metrics = Metrics()
-        self._bus = Bus(address, self._receive)
-        self._metrics.watch_bus(self._bus_counts)
+        self._mongo = mongo.connect(mongodb_url, observer=self._metrics.mongodb)
+        self._redis = address.client(self._metrics.redis)
+        self._bus = Bus(address, self._receive, probe_every=PROBE_REDIS_S)
+        self._scraping = Scraping(self._metrics.registry, worker)
         self._drivers = RedisDrivers(self._redis)
         self._wire(settings)
-        self.app = web.Application()
-        self._gateway.attach(self.app)
+        self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._metrics)
+        self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
+        self._gateway.attach(self.app, SOCKET_IO)
         self._routes().add_to(self.app)
+        api.add_to(self.app, self._api, self._identities.verify)
+        documents.add_to(self.app)
+        self._measure()
 
     @classmethod
-    async def start(cls, settings: Settings, redis_url: str, mongodb_url: str) -> Self:
+    async def start(
+        cls, settings: Settings, redis_url: str, mongodb_url: str, worker: Worker | None = None
+    ) -> Self:
         """Connect and migrate. Raises SchemaError, and Unavailable when MongoDB is away."""
-        instance = cls(settings, redis_url, mongodb_url)
+        instance = cls(settings, redis_url, mongodb_url, worker)
         await instance._mongo.migrate()
         await instance._bus.start()
-        instance._bus.on_return = instance._following.catch_up
+        await instance._scraping.start()
+        instance._bus.on_return = instance._catch_up
+        instance._bus.on_heard = instance._revocations.heard
+        await instance._bus.subscribe(keys.channel(rooms.INSTANCES))
+        await instance._revocations.load()
+        instance._tasks.start(instance._revocations.run())
         instance._tasks.start(instance._drivers.run())
+        instance._tasks.start(lag.watch(instance._metrics.loop_lag))
+        instance._tasks.start(_regularly(SETTLE_S, instance._settle))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
+        instance._tasks.start(_regularly(SWEEP_FOLLOWED_S, instance._following.sweep))
         instance._tasks.start(_regularly(CHECK_WATCHED_S, instance._check_watched))
         return instance
 
-    async def stop(self) -> None:
-        """Send the clients away, finish what is under way, let go of the stores."""
-        self._gateway.engine.is_draining = True
-        self._rides.drain()
-        await self._commands.stop(finish_s=FINISH_S)
+    async def drain(self) -> None:
+        """Take no newcomers, and send the clients away; who is still there is served."""
+        self._gateway.engine.is_draining = self._edge.is_draining = True
+        await send_away(self._sessions.all(), self._drain_s * (1 - FINISH_SHARE))
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go of the stores. Nothing new may come any more."""
+        finish_s = self._drain_s * FINISH_SHARE
+        await asyncio.gather(
+            self._commands.stop(finish_s=finish_s), self._edge.finish(within_s=finish_s)
+        )
         await self._gateway.engine.stop()
         await self._tasks.stop()
         await self._drivers.flush()
+        await self._scraping.close()
         await self._bus.close()
         await self._redis.aclose()
         await self._mongo.close()
@@ -100,29 +145,46 @@ class Instance:
             presence=presence,
             clock=now,
             tasks=self._tasks,
+            limits=Limits(
+                max_accuracy_m=settings.max_accuracy_m, max_speed_mps=settings.max_speed_mps
+            ),
         )
         self._following = following
-        self._hub = Hub(self._bus, following, now, self._metrics)
+        self._revocations = Revocations(kept, now)
+        self._hub = Hub(self._bus, following, self._revocations, now, self._metrics)
         publish = self._hub.publish
         self._trips = TripHandler(kept, publish, now, settings.chat_after_trip_ms)
-        sessions = Sessions(
-            tokens=Tokens(settings.token_rules(), now),
+        self._tokens = Tokens(settings.token_rules(), now)
+        self._identities = Identities(self._tokens, self._revocations)
+        self._sessions = Sessions(
+            verify=self._identities.verify,
             following=following,
             publish=publish,
             clock=now,
             metrics=self._metrics,
         )
+        self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)
+        chat = ChatHandler(kept, publish, now)
+        self._api = api.Handlers(
+            trips=self._trips,
+            chat=chat,
+            sharing=SharingHandler(kept, Links(self._tokens).mint),
+            pushes=PushHandler(publish),
+            revocations=RevocationHandler(kept, publish, now),
+        )
         handlers = dispatch.Handlers(
-            sessions=sessions,
+            sessions=self._sessions,
             following=following,
             drivers=self._drivers,
-            locations=LocationHandler(self._drivers, self._hub.show, now),
+            locations=LocationHandler(
+                self._drivers, self._hub.show, now, _later, per_s=settings.locations_per_s
+            ),
             trips=self._trips,
-            chat=ChatHandler(kept, publish, now),
+            chat=chat,
             metrics=self._metrics,
         )
         self._rides = Rides(
-            sessions=sessions,
+            sessions=self._sessions,
             commands=dispatch.commands(handlers),
             locate=dispatch.locate(handlers),
             tasks=self._commands,
@@ -132,6 +194,11 @@ class Instance:
             cors_allowed_origins=_origins(settings.allowed_origins),
             transports=["polling", "websocket"] if settings.workers == 1 else ["websocket"],
         )
+        self._gateway.engine.obstacle = self._obstacle
+        admission = Admission(
+            settings.connects_per_s, lambda: self._sessions.opening, time.monotonic
+        )
+        self._gateway.engine.refuse = admission.refuse
         self._gateway.add(self._rides)
 
     def _routes(self) -> Routes:
@@ -140,7 +207,7 @@ class Instance:
             "redis": self._redis_problem,
             "server": self._server_problem,
         }
-        return Routes(checks, self._exposition)
+        return Routes(checks, self._scraping.answer)
 
     async def _mongodb_problem(self) -> str | None:
         try:
@@ -155,19 +222,42 @@ class Instance:
     async def _server_problem(self) -> str | None:
         return "draining" if self._gateway.engine.is_draining else None
 
-    def _bus_counts(self) -> dict[str, int]:
+    def _bus_counts(self) -> Mapping[Key, int]:
         bus = self._bus
         return {"published": bus.published, "received": bus.received, "dropped": bus.dropped}
 
-    def _exposition(self) -> bytes:
-        self._metrics.bus_alive.set(self._bus.alive)
-        return self._metrics.exposition()
+    def _measure(self) -> None:
+        """Have everybody's numbers in the metrics."""
+        metrics, engine = self._metrics, self._gateway.engine
+        metrics.connections.read = self._sessions.counts
+        metrics.refused.elsewhere = lambda: {Unavailable.code: engine.turned_away}
+        metrics.skipped.elsewhere = lambda: {(): engine.skipped}
+        metrics.bus_alive.read = lambda: {(): self._bus.alive}
+        metrics.bus_messages.elsewhere = self._bus_counts
+        self._bus.on_round_trip = metrics.bus_round_trip.observe
+        engine.outbox.on_sent = metrics.relay.sent
+
+    def _obstacle(self) -> str | None:
+        return None if self._revocations.in_touch else "no store tells which tokens were revoked"
+
+    def _catch_up(self) -> None:
+        self._revocations.missed()
+        self._following.catch_up()
+
+    async def _settle(self) -> None:
+        """After what this turn of the loop has yet to send."""
+        asyncio.get_running_loop().call_soon(self._metrics.relay.settle)
 
     def _receive(self, channel: str, message: bytes) -> None:
         self._hub.receive(channel, message)
 
     async def _check_watched(self) -> None:
         self._following.check_watched()
+
+
+def _later(in_ms: Millis, call: Callable[[], None]) -> None:
+    """See `handlers.ports.Later`."""
+    asyncio.get_running_loop().call_later(in_ms / 1_000, call)
 
 
 def _origins(allowed: tuple[str, ...]) -> str | list[str] | None:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import os
+import struct
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 _ORIGIN_SIZE: Final = 8
 _EVERYONE: Final = bytes(_ORIGIN_SIZE)
 """Stands for the origin where the origin itself is to receive the message too."""
+_STAMP: Final = struct.Struct("!d")
+"""When a probe was published, by this process' clock."""
 _PUBLISH: Final = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b%b\r\n"
 
 # Seconds.
@@ -56,6 +60,11 @@ class Bus:
         self.on_return: Callable[[], None] | None = None
         """Called when messages pass again on every wanted channel after some may have been missed,
         which is the moment to catch up."""
+        self.on_heard: Callable[[], None] | None = None
+        """Called every `probe_every`, when a message to itself has come back through Redis. What
+        others published before it, on a channel wanted all the while, has been handed over."""
+        self.on_round_trip: Callable[[float], None] | None = None
+        """Called with what a probe took to come back, s."""
         self.published = 0
         """Messages written to Redis."""
         self.received = 0
@@ -176,7 +185,7 @@ class Bus:
                 self.received += 1
                 self._hand_over(channel, content[_ORIGIN_SIZE:])
             elif name == self._probe_channel:
-                self._on_probe_returned()
+                self._on_probe_returned(content[_ORIGIN_SIZE:])
         elif kind == b"subscribe":
             self._on_confirmed(name)
         elif kind == b"unsubscribe":
@@ -189,7 +198,7 @@ class Bus:
     def _on_refused(self, reply: object) -> None:
         refusal = f"Redis refused a command: {reply}"
         if refusal != self._refusal:
-            log.error("%s", refusal)
+            log.error("Redis refused a command: %s", reply)
         self._refusal, self._refusal_until = refusal, _now() + self._deaf_after
 
     def _on_confirmed(self, name: bytes) -> None:
@@ -230,14 +239,20 @@ class Bus:
         connection = self._publisher.connection
         if connection is not None and connection.writable:
             name = self._probe_channel
-            connection.send(_PUBLISH % (len(name), name, _ORIGIN_SIZE, _EVERYONE, b""))
+            size = _ORIGIN_SIZE + _STAMP.size
+            stamp = _STAMP.pack(time.perf_counter())
+            connection.send(_PUBLISH % (len(name), name, size, _EVERYONE, stamp))
 
-    def _on_probe_returned(self) -> None:
+    def _on_probe_returned(self, stamp: bytes) -> None:
+        if self.on_round_trip is not None:
+            self.on_round_trip(time.perf_counter() - _STAMP.unpack(stamp)[0])
         self._deaf_at = _now() + self._deaf_after
         self._probe_returned.set()
         if self._subscriptions.missed:
             self._subscriptions.missed = False
             self._catch_up()
+        if self.on_heard is not None:
+            self.on_heard()
 
     def _catch_up(self) -> None:
         if self.on_return is None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final, cast
 from msgspec import UNSET, Raw
 
 from handlers.locations import Reporter
+from models import rooms
 from models.facts import SessionEnded
 from models.fields import Id, Millis
 from models.identity import Identity
 from models.messages import Message
 from models.rooms import Room
+from realtime.counting import Counts
 from realtime.gateway import Client
 from realtime.wire import NAMESPACE, Encoded, Frame, Parser
 
@@ -53,10 +55,12 @@ class Connection(Client):
 
     __slots__ = (
         "_own",
+        "_sent",
         "agent",
         "announced",
         "device",
         "driving",
+        "end_code",
         "ended",
         "expiring",
         "finish_by",
@@ -67,14 +71,26 @@ class Connection(Client):
         "pending_bytes",
         "ready",
         "reporter",
+        "shown_at",
         "working",
     )
 
     def __init__(
-        self, socket: "Socket", parser: Parser, identity: Identity, device: str, agent: str
+        self,
+        socket: "Socket",
+        parser: Parser,
+        identity: Identity,
+        device: str,
+        agent: str,
+        *,
+        sent: Counts | None = None,
     ) -> None:
+        """What is sent is added to `sent`, by event."""
         super().__init__(token_urlsafe(15), NAMESPACE, socket, parser)
+        self._sent = Counts(int) if sent is None else sent
         self.identity = identity
+        self.shown_at: Millis = 0
+        """When (ms) the token was shown that says so."""
         self.device = device
         self.agent = agent
         self.members: dict[Room, Member] = {}
@@ -92,6 +108,8 @@ class Connection(Client):
         self.announced = False
         """Whether other instances know of this connection's device."""
         self.ended = False
+        self.end_code = ""
+        """Why this server ended it; empty if it did not."""
         self.finish_by: float | None = None
         """Until when (loop time) the commands of a client that has left are still run."""
         self._own: OrderedDict[tuple[Id, Id], None] = OrderedDict()
@@ -101,6 +119,13 @@ class Connection(Client):
 
         False for a `passing` event that was skipped, because the client is behind.
         """
+        was_written = self.write(event, passing)
+        if was_written:
+            self._sent[event.name] += 1
+        return was_written
+
+    def write(self, event: Encoded, passing: bool = False) -> bool:
+        """The same for an event that somebody else counts."""
         return self.socket.write(event.frame(self.parser.binary), passing)
 
     def answer(self, ack_id: int | None, answer: object) -> None:
@@ -149,6 +174,7 @@ class Connection(Client):
         if self.ended:
             return
         self.ended = True
+        self.end_code = code
         self.pending.clear()
         wait = UNSET if retry_in_ms is None else retry_in_ms
         ended = Encoded(SessionEnded.event, SessionEnded(code, retry, wait))
@@ -164,6 +190,14 @@ class Connection(Client):
             message.sender_id == self.identity.user_id
             and (message.conversation_id, message.client_id) in self._own
         )
+
+    def heard_version(self, trip_id: Id) -> int | None:
+        """The newest version heard of a trip that the client follows; None if one is missing."""
+        member = self.members.get(rooms.trip(trip_id))
+        if member is None or not member.admitted:
+            return None
+        versions = cast("TripFeed", member.feed).versions
+        return None if versions.has_gap else versions.newest
 
     def remember_own(self, conversation_id: Id, client_id: Id) -> None:
         self._own[conversation_id, client_id] = None

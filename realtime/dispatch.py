@@ -73,7 +73,8 @@ def commands(to: Handlers) -> dict[str, Command]:
         """The sender has its message as the answer: it is not told of it besides."""
         connection.remember_own(draft.conversation_id, draft.client_id)
         try:
-            return await to.chat.send(connection.identity, draft), None
+            version = connection.heard_version(draft.conversation_id)
+            return await to.chat.send(connection.identity, draft, version), None
         except BaseException:
             connection.forget_own(draft.conversation_id, draft.client_id)
             raise
@@ -102,7 +103,7 @@ def commands(to: Handlers) -> dict[str, Command]:
 
 def locate(to: Handlers) -> Locate:
     """What `driver:location` does, synchronously."""
-    counts = to.metrics.points.counts
+    counts, direct_counts = to.metrics.points.counts, to.metrics.direct_points
 
     def report(connection: Connection, payload: Raw | None) -> Located:
         reporter = connection.reporter
@@ -123,7 +124,7 @@ def locate(to: Handlers) -> Locate:
         if point is None:
             return False
         code = to.locations.take(reporter, point, tuple(connection.driving))
-        counts[code or "accepted"] += 1
+        direct_counts[code or "accepted"] += 1
         return True
 
     return Locate(report, direct)

@@ -11,7 +11,7 @@ import asyncio
 import base64
 import binascii
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from secrets import randbelow
 from typing import Any, Final, Protocol
@@ -158,6 +158,7 @@ class Socket(AsyncSocket):
             return self._offer(frame, passing=passing)
         if websocket.behind:
             if passing:
+                self.server.skipped += 1
                 return False
             if websocket.unsent > MAX_BEHIND:
                 self.server.receiver.fell_behind(self)
@@ -422,6 +423,7 @@ class Socket(AsyncSocket):
         packets = self.queue.qsize()
         if passing and (packets >= PASSING_QUEUED or self._queued > PASSING_BEHIND):
             self._skipped = True
+            self.server.skipped += 1
             return False
         if packets >= MAX_QUEUED or self._queued > MAX_BEHIND:
             self.server.receiver.fell_behind(self)
@@ -543,12 +545,25 @@ class Engine(engineio.AsyncServer):
         self._all_lost: asyncio.Future[None] | None = None
         self._departed: deque[tuple[Socket, str]] = deque()
         self.is_draining = False
-        """Whether newcomers are sent elsewhere."""
+        """Whether newcomers are sent elsewhere, for good."""
+        self.obstacle: Callable[[], str | None] = _nothing
+        """Tells why newcomers are sent elsewhere just now; None while they are welcome."""
+        self.refuse: Callable[[], str | None] = _nothing
+        """Asked once for each newcomer: why it has to come back later; None lets it in."""
+        self.turned_away = 0
+        """Newcomers that were sent elsewhere."""
+        self.skipped = 0
+        """Passing frames that were not written, because their clients were behind."""
 
     def attach(self, app: web.Application, engineio_path: str = "engine.io") -> None:
         """Serve under this path; what is open ends with the application."""
         app.router.add_route("*", f"/{engineio_path.strip('/')}/", self.handle_request)
         app.on_shutdown.append(self._stop_with)
+
+    @property
+    def closed_because(self) -> str | None:
+        """Why newcomers are sent elsewhere; None while they are welcome."""
+        return "draining" if self.is_draining else self.obstacle()
 
     async def stop(self) -> None:
         """End every session, and give the clients a moment to read what was written."""
@@ -603,8 +618,10 @@ class Engine(engineio.AsyncServer):
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:  # noqa: ANN401 - a response, or what becomes one
-        if self.is_draining:
-            return _elsewhere()
+        why = self.closed_because or self.refuse()
+        if why is not None:
+            self.turned_away += 1
+            return _elsewhere(why)
         socket = Socket(self, self.generate_id(), environ)
         self.sockets[socket.sid] = socket
         upgrades = self._upgrades(socket.sid, transport) if "websocket" in self.transports else []
@@ -689,13 +706,17 @@ def _opening(socket: Socket, upgrades: list[str]) -> packet.Packet:
     )
 
 
-def _elsewhere() -> dict[str, Any]:
+def _nothing() -> None:
+    return None
+
+
+def _elsewhere(why: str) -> dict[str, Any]:
     """The answer that stock clients come back from by themselves (RFC 9110, section 15.6.4)."""
     wait = str(1 + randbelow(MAX_RETRY_AFTER_S))
     return {
         "status": "503 SERVICE UNAVAILABLE",
         "headers": [("Content-Type", "application/json"), ("Retry-After", wait)],
-        "response": b'{"error":{"code":"unavailable","message":"draining","retry":true}}',
+        "response": b'{"error":{"code":"unavailable","message":"%s","retry":true}}' % why.encode(),
     }
 
 

@@ -78,13 +78,16 @@ class Member:
         self._holds += 1
 
     def release(self, *, version: int = 0, seq: int = 0) -> None:
-        """End a hold: the client knows everything up to here; what is newer leaves now."""
+        """End a hold: the client knows everything up to here; what is newer leaves now.
+
+        Unless nobody has said that the member may hear it.
+        """
         self.heard[VERSIONS] = max(self.heard[VERSIONS], version)
         self.heard[SEQS] = max(self.heard[SEQS], seq)
         self._holds -= 1
         if self._holds == 0 and self._held:
             held, self._held = self._held, []
-            for stream, number, event in held:
+            for stream, number, event in held if self.admitted else ():
                 self.tell(stream, number, event)
 
     def hear(self, stream: int, number: int, event: Encoded) -> None:
@@ -93,6 +96,10 @@ class Member:
             self._wait((stream, number, event))
         else:
             self.tell(stream, number, event)
+
+    def forget_waiting_messages(self) -> None:
+        """They are from before the member came to drive: it gets those that it may read, anew."""
+        self._held = [event for event in self._held if event[0] != SEQS]
 
     def _wait(self, event: tuple[int, int, Encoded]) -> None:
         self._held.append(event)
@@ -235,7 +242,10 @@ class TripFeed(Feed):
         before = member.relation
         member.relation = driver_relation(identity.user_id, self.driver_id, self.offer)
         self._note_driving(member)
-        return member.relation is Relation.DRIVER and before is not Relation.DRIVER
+        if member.relation is not Relation.DRIVER or before is Relation.DRIVER:
+            return False
+        member.forget_waiting_messages()
+        return True
 
     def admit(self, member: Member, relation: Relation) -> bool:
         """A member is what a read of the trip says, unless the feed has heard of a change since.
@@ -254,6 +264,7 @@ class TripFeed(Feed):
         """From now on the member hears what is live; it knows the sighting already."""
         if not self.watchers:
             self.signal = Signal(self.signal.since)  # nobody kept it up to date
+        self.watchers.pop(member.connection, None)  # its snapshot has the sighting, once more
         if seen is not None:
             self.take_sighting(seen, hearing)
         self.watchers[member.connection] = member
@@ -268,14 +279,17 @@ class TripFeed(Feed):
         self.watchers.pop(member.connection, None)
         member.connection.missed.discard(self)
 
-    def take_location(self, driver_id: str, ts: Millis, event: Encoded, now: Millis) -> None:
-        """A location of this driver, unless it is not the trip's, or not news."""
+    def take_location(self, driver_id: str, ts: Millis, event: Encoded, now: Millis) -> int:
+        """A location of this driver, unless it is not the trip's, or not news.
+
+        Returns to how many it was sent.
+        """
         if not self._is_news(driver_id, ts):
-            return
+            return 0
         self.signal.last_seen = now
         if self.signal.hearing is not Hearing.LIVE:
             self._tell_hearing(Hearing.LIVE)
-        self._show(ts, event)
+        return self._show(ts, event)
 
     def take_sighting(self, sighting: Sighting, hearing: Hearing) -> None:
         """What was read of the driver, for those who watch already and do not have it.
@@ -322,15 +336,15 @@ class TripFeed(Feed):
                 self._tell_hearing(hearing)
 
     def _apply(self, fact: TripStatus) -> list[Member]:
+        concerned = {member for member in self.members.values() if self._concerns(member)}
         self._set(fact)
         event = Encoded(fact.event, fact)
         watched: Encoded | None = None
         newly_driving = []
         for member in self.members.values():
-            was_stranger = member.is_stranger
             if self.assess(member):
                 newly_driving.append(member)
-            if was_stranger and member.is_stranger:
+            if not (member in concerned or self._concerns(member)):
                 continue
             if member.connection.identity.role is Role.VIEWER:
                 watched = watched or Encoded(fact.event, WatchedStatus.of(fact))
@@ -338,6 +352,13 @@ class TripFeed(Feed):
             else:
                 member.hear(VERSIONS, fact.version, event)
         return newly_driving
+
+    def _concerns(self, member: Member) -> bool:
+        """Whether the trip as it is is anything to a member; where that is a driver, it may not."""
+        identity = member.connection.identity
+        return identity.role is not Role.DRIVER or (
+            driver_relation(identity.user_id, self.driver_id, self.offer) is not None
+        )
 
     def _set(self, newest: Event | TripStatus) -> None:
         if newest.driver_id != self.driver_id or newest.status not in SERVED:
@@ -359,12 +380,15 @@ class TripFeed(Feed):
             and self.status in SERVED
         )
 
-    def _show(self, ts: Millis, event: Encoded) -> None:
+    def _show(self, ts: Millis, event: Encoded) -> int:
         signal = self.signal
         signal.location, signal.ts = event, ts
+        sent = len(self.watchers)
         for connection in self.watchers:
-            if not connection.send(event, passing=True):
+            if not connection.write(event, True):
                 connection.missed.add(self)
+                sent -= 1
+        return sent
 
     def _tell_hearing(self, hearing: Hearing) -> None:
         self.signal.hearing = hearing

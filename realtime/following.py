@@ -6,6 +6,7 @@ meanwhile is delivered, unless the reading contained it. So nothing is lost and 
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -19,12 +20,13 @@ from handlers.threads import chat_after
 from models import rooms, stores
 from models.commands import MAX_PAGE, TripSubscribe
 from models.errors import Unauthorized, Unavailable
-from models.facts import Follow, Hearing, TripDriver, TripStatus
+from models.facts import Follow, Hearing, TripDriver, TripStatus, WatchedStatus
 from models.fields import Id
+from models.filter import DEFAULT_LIMITS, Limits
 from models.identity import Role
 from models.presence import PresenceLimits
 from models.rooms import Room
-from models.trips import PARTIES, Relation, events_after
+from models.trips import PARTIES, Relation, driver_relation, events_after, followed_since
 from realtime import keys
 from realtime.connection import Connection
 from realtime.feeds import SEQS, VERSIONS, Feed, Member, TripFeed
@@ -37,6 +39,11 @@ SETTLED_S: Final = 0.25
 CLOSING_S: Final = 5.0
 """How long a message may be under way that was sent just before its conversation was closed."""
 RECENT_MS: Final = 2_000
+RECALL_MS: Final = 20_000
+"""How far a look for changes goes back behind the one before: what instances' clocks may differ by,
+and a slow write."""
+SHARES: Final = 30
+"""In how many sweeps every trip is compared once, besides."""
 _ROUNDS: Final = 5
 
 
@@ -62,6 +69,7 @@ class FollowingService:
         presence: PresenceLimits,
         clock: Clock,
         tasks: Tasks,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.feeds: dict[Room, Feed] = {}
         self.watched: dict[Room, TripFeed] = {}
@@ -69,13 +77,18 @@ class FollowingService:
         self.users: dict[Room, dict[Connection, None]] = {}
         self._channels = channels
         self._trips = kept.trips
+        self._chats = kept.conversations
         self._messages = kept.messages
         self._sessions = sessions
         self._snapshots = snapshots
         self._drivers = drivers
         self._presence = presence
+        self._limits = limits
         self._clock = clock
         self._tasks = tasks
+        self._sweeping = asyncio.Lock()
+        self._looked_at = clock()
+        self._share = 0
         self.repair = Repair(kept, tasks, self.tend)
 
     async def open(self, connection: Connection) -> tuple[SessionReady, Callable[[], None]]:
@@ -85,7 +98,9 @@ class FollowingService:
         members, followed = await self._join_followed(connection)
         opening = await self._sessions.opening(identity, followed)
         if identity.role is Role.DRIVER:  # nobody else may report
-            connection.reporter = Reporter(identity.user_id, connection.device, opening.sighting)
+            connection.reporter = Reporter(
+                identity.user_id, connection.device, opening.sighting, self._limits
+            )
         return opening.ready, lambda: self._opened(members, opening)
 
     def close(self, connection: Connection) -> None:
@@ -124,15 +139,17 @@ class FollowingService:
             self._leave(member)
 
     def follow(self, fact: Follow) -> None:
-        """Have the connections of the fact's key follow a trip from its version on."""
+        """Have the connections of the fact's key follow a trip, if they do not yet."""
+        room = rooms.trip(fact.trip_id)
         for connection in self.users.get(rooms.user(fact.key.partition(":")[2]), ()):
-            if connection.identity.key == fact.key:
-                self._tasks.start(self._follow_trip(connection, fact))
+            if connection.identity.key == fact.key and not _follows(connection, room):
+                self._tasks.start(self._follow_trip(connection, room))
 
     def follow_conversation(self, user_id: Id, conversation_id: Id) -> None:
+        room = rooms.chat(conversation_id)
         for connection in self.users.get(rooms.user(user_id), ()):
-            if connection.identity.role is not Role.VIEWER:
-                self._tasks.start(self._follow_chat(connection, rooms.chat(conversation_id)))
+            if connection.identity.role is not Role.VIEWER and not _follows(connection, room):
+                self._tasks.start(self._follow_chat(connection, room))
 
     def dissolve(self, feed: Feed) -> None:
         """A conversation was closed: nobody needs to listen to it, once its last messages came."""
@@ -154,8 +171,43 @@ class FollowingService:
         self.repair.fill_gap(feed)
 
     def catch_up(self) -> None:
-        """Messages between instances may have been missed: read what every feed is about."""
-        self._tasks.start(self.repair.check(list(self.feeds.values())))
+        """Messages between instances may have been missed: do not wait for the next sweep."""
+        self._tasks.start(self._sweep_soon())
+
+    async def sweep(self) -> None:
+        """Find what connections follow and have not heard of, however it was missed, and bring it.
+
+        Raises Unavailable. One at a time; who comes meanwhile waits for its own.
+        """
+        async with self._sweeping:
+            await self._look_for_changes()
+            await self.repair.compare_seqs(list(self.feeds.values()))
+            await self.repair.compare_versions(self._next_share())
+
+    async def _sweep_soon(self) -> None:
+        with suppress(Unavailable):  # the next regular one finds the same
+            await self.sweep()
+
+    async def _look_for_changes(self) -> None:
+        """Trips that changed and conversations that were opened since the last look."""
+        now = self._clock()
+        since = min(now, self._looked_at) - RECALL_MS
+        for change in await self._trips.changed_since(since):
+            feed = self.feeds.get(rooms.trip(change.trip_id))
+            if isinstance(feed, TripFeed):
+                self.repair.note_version(feed, change.version)
+            for key in change.followers:
+                self.follow(Follow(key, change.trip_id))
+        for chat_id, participants in (await self._chats.opened_since(since)).items():
+            for user_id in participants:
+                self.follow_conversation(user_id, chat_id)
+        self._looked_at = now
+
+    def _next_share(self) -> list[TripFeed]:
+        """A part of all trips, so that each is compared once in a while, whatever clocks say."""
+        self._share = (self._share + 1) % SHARES
+        feeds = [feed for feed in self.feeds.values() if isinstance(feed, TripFeed)]
+        return feeds[self._share :: SHARES]
 
     def check_watched(self) -> None:
         """Tell of drivers not heard for too long."""
@@ -201,10 +253,12 @@ class FollowingService:
         """The client knows the trip as read, and messages up to `newest` (None: not the chat)."""
         feed = _trip_feed(member)
         newly_driving = feed.know(record.trip)
-        if newest is not None or relation in PARTIES:
+        talks = newest is not None or relation in PARTIES
+        if talks:
             feed.start_messages(newest or 0)
         if feed.admit(member, relation):
             newly_driving.append(member)
+        self._fill_in(member, record.trip.version, (newest or 0) if talks else None)
         member.release(version=record.trip.version, seq=newest or 0)
         self.tend(feed, newly_driving)
 
@@ -212,8 +266,55 @@ class FollowingService:
         member.relation = Relation.RIDER
         member.admitted = True
         member.feed.start_messages(newest)
+        self._fill_in(member, None, max(newest, member.heard[SEQS]))
         member.release(seq=newest)
         self.tend(member.feed, [])
+
+    def _fill_in(self, member: Member, version: int | None, seq: int | None) -> None:
+        """Bring what is between the client's reading and the feed's beginning.
+
+        Of several that join at the same time, the first to be admitted says where the feed begins.
+        What others have read earlier ends before that. None is for what the client did not read.
+        """
+        feed = member.feed
+        began = feed.versions.began if isinstance(feed, TripFeed) and version is not None else 0
+        chat_began = feed.seqs.began if seq is not None else 0
+        if began > (version or 0) or chat_began > (seq or 0):
+            member.hold()
+            self._tasks.start(self._bring_beginning(member, began, chat_began))
+
+    async def _bring_beginning(self, member: Member, version: int, seq: int) -> None:
+        """Bring what is up to here; also the change by which somebody has left already."""
+
+        async def bring() -> None:
+            if isinstance(member.feed, TripFeed):
+                await self._tell_versions(member, member.feed.trip_id, version)
+            await self._tell_messages(member, member.heard[SEQS], seq)
+
+        await self._persist(member, bring, though_left=True)
+        member.release()
+
+    async def _tell_versions(self, member: Member, trip_id: Id, up_to: int) -> None:
+        """The changes that the client does not know; of a driver's, none after it is taken off."""
+        record = await self._trips.get(trip_id)
+        identity = member.connection.identity
+        for event in events_after(record.trip, member.heard[VERSIONS]) if record else ():
+            status = TripStatus.of(trip_id, event)
+            fact = WatchedStatus.of(status) if identity.role is Role.VIEWER else status
+            if event.version <= up_to:
+                member.tell(VERSIONS, event.version, Encoded(status.event, fact))
+            is_driver = identity.role is Role.DRIVER
+            if is_driver and not driver_relation(identity.user_id, event.driver_id, event.offer):
+                return
+
+    async def _tell_messages(self, member: Member, after: int, newest: int) -> None:
+        chat_id = member.feed.conversation_id
+        while after < newest:
+            up_to = min(after + MAX_PAGE, newest)
+            for message in await self._messages.between(chat_id, after, up_to):
+                if not member.connection.owns(message):
+                    member.tell(SEQS, message.seq, Encoded(message.event, message))
+            after = up_to
 
     def _watch(self, member: Member, view: View) -> None:
         snapshot, feed = view.snapshot, _trip_feed(member)
@@ -254,22 +355,22 @@ class FollowingService:
                 hearing = self._presence.hearing(sighting.seen_at, now)
                 feed.take_sighting(sighting, hearing)
 
-    async def _follow_trip(self, connection: Connection, fact: Follow) -> None:
-        room = rooms.trip(fact.trip_id)
+    async def _follow_trip(self, connection: Connection, room: Room) -> None:
         await connection.ready
         if connection.ended or _follows(connection, room):
             return
         member = await self._join(connection, room)
-        await self._persist(member, lambda: self._bring_trip(member, fact))
+        await self._persist(member, lambda: self._bring_trip(member))
 
-    async def _bring_trip(self, member: Member, fact: Follow) -> None:
-        record = await self._trips.get(fact.trip_id)
-        relation = record and record.trip.relation_of(member.connection.identity)
+    async def _bring_trip(self, member: Member) -> None:
+        feed = _trip_feed(member)
+        identity = member.connection.identity
+        record = await self._trips.get(feed.trip_id)
+        relation = record and record.trip.relation_of(identity)
         if record is None or not relation or relation is Relation.STAFF:
             self._abandon(member)
             return
-        feed = _trip_feed(member)
-        for event in events_after(record.trip, fact.version - 1):
+        for event in events_after(record.trip, followed_since(record.trip, identity.key) - 1):
             status = TripStatus.of(record.trip.id, event)
             member.tell(VERSIONS, status.version, Encoded(status.event, status))
         newly_driving = feed.know(record.trip)
@@ -277,6 +378,7 @@ class FollowingService:
             newly_driving.append(member)
         elif relation in PARTIES:
             await self._bring_messages(member, chat_after(record, relation))
+        self._fill_in(member, record.trip.version, None)
         member.release(version=record.trip.version)
         self.tend(feed, newly_driving)
 
@@ -307,19 +409,17 @@ class FollowingService:
         """Send the stored messages after a seq, and start the feed where they end."""
         chat_id = member.feed.conversation_id
         newest = await self._messages.newest_seq(chat_id)
-        while after < newest:
-            up_to = min(after + MAX_PAGE, newest)
-            for message in await self._messages.between(chat_id, after, up_to):
-                if not member.connection.owns(message):
-                    member.tell(SEQS, message.seq, Encoded(message.event, message))
-            after = up_to
+        await self._tell_messages(member, after, newest)
         member.heard[SEQS] = max(member.heard[SEQS], newest)
         member.feed.start_messages(newest)
+        self._fill_in(member, None, newest)
 
-    async def _persist(self, member: Member, work: Callable[[], Awaitable[None]]) -> None:
+    async def _persist(
+        self, member: Member, work: Callable[[], Awaitable[None]], *, though_left: bool = False
+    ) -> None:
         """Do it, again and again while the store is away and the client is there."""
         for pause in pauses():
-            if member.left:
+            if member.connection.ended if though_left else member.left:
                 return
             try:
                 await work()
@@ -334,7 +434,7 @@ class FollowingService:
     async def _join(self, connection: Connection, room: Room) -> Member:
         """A held membership: what happens from now on waits until it is released."""
         if connection.ended:
-            raise Unauthorized("the session has ended")
+            raise Unauthorized("the session has ended", "ended")
         member = connection.members.get(room)
         if member is None:
             feed = self.feeds.get(room)

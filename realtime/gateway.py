@@ -230,7 +230,7 @@ class Gateway:
             return
         if name in session.clients:
             return
-        if self.engine.is_draining:
+        if self.engine.closed_because is not None:
             socket.end()  # comes back by itself, and is sent elsewhere
             return
         try:

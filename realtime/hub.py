@@ -16,6 +16,8 @@ from models.facts import (
     Control,
     Fact,
     Follow,
+    Pushed,
+    Revoked,
     TripLocation,
     TripStatus,
 )
@@ -27,10 +29,11 @@ from realtime.bus import Bus
 from realtime.feeds import TripFeed
 from realtime.following import FollowingService
 from realtime.metrics import Metrics
+from realtime.revocations import Revocations
 from realtime.wire import Encoded
 
 _CONTROL: Final[dict[str, type[Control]]] = {
-    kind.event: kind for kind in (Follow, ChatOpened, ChatClosed, Arrived)
+    kind.event: kind for kind in (Follow, ChatOpened, ChatClosed, Arrived, Pushed, Revoked)
 }
 
 
@@ -41,8 +44,11 @@ class Envelope(Struct, frozen=True, array_like=True):
     number: int
     source: str
     payload: bytes
+    seen_at: Millis = 0
+    """When the location in it was received, ms."""
 
 
+_LOCATION: Final = TripLocation.event
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
 
@@ -51,19 +57,28 @@ class Hub:
     """Publishes facts, and delivers those of other instances."""
 
     def __init__(
-        self, bus: Bus, following: FollowingService, clock: Clock, metrics: Metrics
+        self,
+        bus: Bus,
+        following: FollowingService,
+        revocations: Revocations,
+        clock: Clock,
+        metrics: Metrics,
     ) -> None:
         self._bus = bus
         self._following = following
+        self._revocations = revocations
         self._clock = clock
-        self._facts = metrics.facts.counts
+        self._published = metrics.published.counts
+        self._sent = metrics.sent.counts
+        self._shown = metrics.relay.shown
+        self._arrived = metrics.relay.arrived
 
     def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
         """See `handlers.ports.Publish`.
 
         An arrival is heard through Redis here too: the channel's order says who came last.
         """
-        self._facts[fact.event] += 1
+        self._published[fact.event] += 1
         event = Encoded(fact.event, fact)
         number = fact.number if isinstance(fact, TripStatus | Message) else 0
         envelope = _encode(Envelope(fact.event, number, source, event.json))
@@ -75,31 +90,40 @@ class Hub:
 
     def show(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
         """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
-        self._facts[TripLocation.event] += 1
+        self._published[_LOCATION] += 1
         room = rooms.live(location.trip_id)
-        event = Encoded(TripLocation.event, location)
+        event = Encoded(_LOCATION, location)
         watched = self._following.watched.get(room)
         if watched is not None:
-            watched.take_location(driver_id, location.ts, event, seen_at)
-        envelope = Envelope(TripLocation.event, location.ts, driver_id, event.json)
+            sent = watched.take_location(driver_id, location.ts, event, seen_at)
+            if sent:
+                self._shown[seen_at] += sent
+        envelope = Envelope(_LOCATION, location.ts, driver_id, event.json, seen_at)
         self._bus.publish(keys.channel(room), _encode(envelope))
 
     def receive(self, channel: str, message: bytes) -> None:
         """A message of another instance."""
         envelope = _decode(message)
         event = Encoded.received(envelope.event, envelope.payload)
-        self._deliver(keys.room_of(channel), envelope.number, envelope.source, event, None)
+        room = keys.room_of(channel)
+        if envelope.event == _LOCATION:
+            self._show_received(room, envelope, event)
+        else:
+            self._deliver(room, envelope.number, envelope.source, event, None)
+
+    def _show_received(self, room: Room, envelope: Envelope, event: Encoded) -> None:
+        watched = self._following.watched.get(room)
+        if watched is not None:
+            sent = watched.take_location(envelope.source, envelope.number, event, self._clock())
+            if sent:
+                self._arrived[envelope.seen_at] += sent
 
     def _deliver(
         self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None
     ) -> None:
         """`fact` is there when it was published here; else it is read when it is needed."""
         name = event.name
-        if name == TripLocation.event:
-            watched = self._following.watched.get(room)
-            if watched is not None:
-                watched.take_location(source, number, event, self._clock())
-        elif name in _CONTROL:
+        if name in _CONTROL:
             self._steer(room, fact or msgspec.json.decode(event.json, type=_CONTROL[name]))
         elif name == ChatTyping.event:
             feed = self._following.watched.get(room) or self._following.feeds.get(room)
@@ -135,6 +159,10 @@ class Hub:
                 self._following.dissolve(feed)
         elif isinstance(fact, Arrived):
             self._arrive(room, fact)
+        elif isinstance(fact, Pushed):
+            self._push(room, fact)
+        elif isinstance(fact, Revoked):
+            self._revocations.take(fact.revocation)
 
     def _arrive(self, room: Room, fact: Arrived) -> None:
         """End older connections of the same device: those that were announced before this one."""
@@ -147,3 +175,11 @@ class Hub:
                 and connection.identity.key == fact.key
             ):
                 connection.end("replaced", retry=False)
+
+    def _push(self, room: Room, fact: Pushed) -> None:
+        """The event's name is the back end's, and so none to count by."""
+        event = Encoded(fact.name, fact.data)
+        for connection in self._following.users.get(room, ()):
+            if connection.ready.done() and fact.role in (None, connection.identity.role):
+                connection.write(event)
+                self._sent["pushed"] += 1

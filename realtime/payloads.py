@@ -1,9 +1,9 @@
 """Payloads read into their types, and what is wrong with those that cannot be."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Any, Final, TypeVar, get_type_hints
+from typing import Any, Final, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import Raw
@@ -53,16 +53,27 @@ def invalid(error: msgspec.ValidationError, kind: type) -> Invalid:
     if expected.startswith("Invalid enum value"):
         expected = f"Expected one of {', '.join(_choices(kind, path))}"
     if expected.startswith(_PATTERN):
-        address = "https?" in expected
-        expected = "an http or https address" if address else "printable characters without spaces"
-        expected = f"Expected {expected}"
+        expected = f"Expected {_in_words(expected)}"
     return Invalid(expected, path)
+
+
+def _in_words(pattern: str) -> str:
+    """What a pattern of `models` stands for."""
+    if "https?" in pattern:
+        return "an http or https address"
+    if "A-Za-z0-9" in pattern:
+        return "letters, digits and _ . : -"
+    return "printable characters without spaces"
 
 
 def _choices(kind: type, field: str) -> Iterable[str]:
     """The values of a payload's enumeration."""
-    choices: type[StrEnum] = get_type_hints(kind)[field]
-    return choices
+    hint = get_type_hints(kind)[field]
+    return next(
+        part
+        for part in (hint, *get_args(hint))
+        if isinstance(part, type) and issubclass(part, StrEnum)
+    )
 
 
 def plain_point(payload: bytes) -> Point | None:
@@ -73,7 +84,7 @@ def plain_point(payload: bytes) -> Point | None:
         return None
 
 
-def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:
+def points(parser: Parser, raw: Raw | None) -> Sequence[Point | Rejected]:
     """The payload of `driver:location`: a point or a list of them, each good or rejected."""
     if raw is None:
         raise Invalid("Expected a point or a list of points, got nothing")
@@ -83,7 +94,7 @@ def points(parser: Parser, raw: Raw | None) -> Iterable[Point | Rejected]:
         return _loose_points(parser, raw)
 
 
-def _loose_points(parser: Parser, raw: Raw) -> Iterable[Point | Rejected]:
+def _loose_points(parser: Parser, raw: Raw) -> Sequence[Point | Rejected]:
     try:
         given: dict[Any, Raw] | list[Raw] = parser.read(raw, _GIVEN)
     except _WRONG as error:

@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 from urllib.parse import SplitResult, urlsplit
 
 from redis.asyncio.client import Redis
@@ -14,6 +14,9 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.maint_notifications import MaintNotificationsConfig
+
+from models.observing import NOBODY, Observer
+from realtime.measured_redis import MeasuredRedis
 
 Host = tuple[str, int]
 """A host name or IP address, and a port."""
@@ -114,13 +117,16 @@ class RedisAddress:
         _, connected = await loop.create_connection(protocol, host, port, ssl=self.tls)
         return connected
 
-    def client(self, **options: object) -> Redis:
+    def client(self, observer: Observer = NOBODY, **options: object) -> Redis:
         """Make a redis-py client, to be closed by the caller, which connects when it is used.
 
         It sends no command twice: only the caller knows which may be repeated after an error.
-        `options` are redis-py's, for a connection or its pool.
+        `observer` is told of every command, `options` are redis-py's, for a connection or its pool.
         """
-        return Redis.from_pool(self._pool({**_DEFAULTS, **self.options, **options}))
+        pool = self._pool({**_DEFAULTS, **self.options, **options})
+        client = cast("MeasuredRedis", MeasuredRedis.from_pool(pool))
+        client.observer = observer
+        return client
 
     def _pool(self, options: Mapping[str, Any]) -> ConnectionPool:
         if self.service is not None:

@@ -1,10 +1,14 @@
-"""What feeds have missed, read from MongoDB and delivered in order: Redis is never the truth."""
+"""What feeds have missed, read from MongoDB and delivered in order: Redis is never the truth.
+
+A gap in what came, and a comparison of what was delivered with what is stored, lead to the same:
+the feed's missing versions and messages are read, and delivered after what it had.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, repeat
-from typing import Final
+from itertools import chain, islice, repeat
+from typing import Final, TypeVar
 
 from models import stores
 from models.commands import MAX_PAGE
@@ -15,13 +19,25 @@ from realtime.wire import Encoded
 
 REORDERING_S: Final = 0.05
 """How long a fact may be overtaken by its successor before the gap is filled by reading."""
-CHECKS_AT_ONCE: Final = 8
+SEQS_AT_ONCE: Final = 1_000
+"""Conversations in one question, of which most have nothing new."""
+VERSIONS_AT_ONCE: Final = 32
+"""Trips in one question, all of which are found."""
+REPAIRS_AT_ONCE: Final = 64
 _RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
+
+T = TypeVar("T")
 
 
 def pauses() -> Iterator[float]:
     """Seconds between attempts while a store is away, without end."""
     return chain(_RETRY_S, repeat(_RETRY_S[-1]))
+
+
+def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    rest = iter(items)
+    while batch := list(islice(rest, size)):
+        yield batch
 
 
 class Repair:
@@ -36,6 +52,7 @@ class Repair:
         self._tasks = tasks
         self._tend = tend
         self._repairing: set[Feed] = set()
+        self._turns = asyncio.Semaphore(REPAIRS_AT_ONCE)
 
     def fill_gap(self, feed: Feed) -> None:
         """Read what a feed misses, where something that came shows that it does."""
@@ -43,23 +60,36 @@ class Repair:
             self._repairing.add(feed)
             self._tasks.start(self._repair(feed))
 
-    async def check(self, feeds: Iterable[Feed]) -> None:
-        """Compare feeds with what is stored, a few at a time, after anything may be missed."""
-        turns = asyncio.Semaphore(CHECKS_AT_ONCE)
+    def note_version(self, feed: TripFeed, version: int) -> None:
+        """The trip is at this version: bring the feed up to it, where it is behind."""
+        feed.versions.exists(version)
+        self.fill_gap(feed)
 
-        async def check(feed: Feed) -> None:
-            async with turns:
-                with suppress(Unavailable):
-                    await self._check(feed)
+    async def compare_versions(self, feeds: Iterable[TripFeed]) -> None:
+        """Find the trips that have moved on, and repair their feeds. Raises Unavailable."""
+        started = (feed for feed in feeds if feed.versions.newest is not None)
+        for batch in _batches(started, VERSIONS_AT_ONCE):
+            by_id = {feed.trip_id: feed for feed in batch}
+            for trip_id, version in (await self._trips.versions(list(by_id))).items():
+                self.note_version(by_id[trip_id], version)
 
-        await asyncio.gather(*(check(feed) for feed in feeds))
+    async def compare_seqs(self, feeds: Iterable[Feed]) -> None:
+        """Find the conversations with further messages, and repair. Raises Unavailable."""
+        started = (feed for feed in feeds if feed.seqs.newest is not None)
+        for batch in _batches(started, SEQS_AT_ONCE):
+            by_id = {feed.conversation_id: feed for feed in batch}
+            seqs = {chat_id: feed.seqs.newest or 0 for chat_id, feed in by_id.items()}
+            for chat_id in await self._messages.continued(seqs):
+                by_id[chat_id].seqs.exists(seqs[chat_id] + 1)
+                self.fill_gap(by_id[chat_id])
 
     async def _repair(self, feed: Feed) -> None:
         await asyncio.sleep(REORDERING_S)
         try:
             for pause in pauses():
-                with suppress(Unavailable):
-                    await self._read_missing(feed)
+                async with self._turns:
+                    with suppress(Unavailable):
+                        await self._read_missing(feed)
                 if not (feed.has_gap and feed.members):
                     return
                 await asyncio.sleep(pause)
@@ -84,10 +114,3 @@ class Repair:
         record = await self._trips.get(feed.trip_id)
         if record is not None:
             self._tend(feed, feed.know(record.trip))
-
-    async def _check(self, feed: Feed) -> None:
-        if isinstance(feed, TripFeed):
-            await self._read_trip(feed)
-        if feed.seqs.newest is not None:
-            feed.start_messages(await self._messages.newest_seq(feed.conversation_id))
-            self.fill_gap(feed)

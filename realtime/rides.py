@@ -2,11 +2,14 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from secrets import randbelow
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 from msgspec import Raw, Struct
 
 from handlers import access
@@ -20,12 +23,13 @@ from models.errors import (
     Unavailable,
     UnknownEvent,
 )
+from models.fields import Id
 from realtime import payloads
 from realtime.connection import Connection, Request
 from realtime.engine import Socket
 from realtime.gateway import Namespace, Refused
 from realtime.metrics import Metrics
-from realtime.sessions import Sessions
+from realtime.sessions import Sessions, described
 from realtime.tasks import Tasks
 from realtime.wire import Malformed, Packet, Parser
 
@@ -36,7 +40,7 @@ MAX_PENDING: Final = 200
 MAX_PENDING_BYTES: Final = 1024 * 1024
 """And their size; the largest frame fits several times."""
 PENDING_RETRY_MS: Final = 1_000
-DRAIN_SPREAD_MS: Final = 5_000
+BUSY_SPREAD_MS: Final = 5_000
 
 Then = Callable[[], None]
 Run = Callable[[Connection, Any], Awaitable[tuple[object, Then | None]]]
@@ -79,17 +83,15 @@ class Rides(Namespace[Connection]):
         self._metrics = metrics
         self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
 
-    def drain(self) -> None:
-        """Send everybody away, to come back to another instance at spread-out times."""
-        for connection in self._sessions.all():
-            connection.end("draining", retry=True, retry_in_ms=randbelow(DRAIN_SPREAD_MS))
-
     def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
         """See `realtime.gateway.Namespace`."""
         try:
             return self._sessions.accept(socket, parser, auth)
         except RidewireError as error:
-            self._metrics.refused.labels(error.code).inc()
+            self._metrics.refused.counts[error.code] += 1
+            self._metrics.refused_token(error)
+            told = {"code": error.code, "why": error.message, "remote": socket.remote}
+            _log.info("connection refused", extra=told)
             raise Refused(error.message, {"code": error.code}) from error
 
     def joined(self, client: Connection) -> None:
@@ -142,8 +144,11 @@ class Rides(Namespace[Connection]):
             if connection.ended:
                 return
             expected = isinstance(error, Unavailable)
-            _log.warning("a session could not be opened", exc_info=None if expected else error)
-            connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(DRAIN_SPREAD_MS))
+            told = described(connection)
+            _log.warning(
+                "a session could not be opened", exc_info=None if expected else error, extra=told
+            )
+            connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(BUSY_SPREAD_MS))
             return
         for request in connection.waiting(DRIVER_LOCATION):
             self._serve_location(connection, request.payload, request.ack_id)
@@ -152,14 +157,16 @@ class Rides(Namespace[Connection]):
     def _serve_location(
         self, connection: Connection, payload: Raw | None, ack_id: int | None
     ) -> None:
+        outcome = "ok"
         try:
             access.require_role(connection.identity, DRIVER_LOCATION)
             answer = self._locate.report(connection, payload)
         except RidewireError as error:
-            answer = refusal(error)
+            answer, outcome = refusal(error), error.code
         except Exception:  # noqa: BLE001 - logged, and the client gets an answer
-            answer = _failed(DRIVER_LOCATION)
+            answer, outcome = _failed(connection, DRIVER_LOCATION, payload), Internal.code
         connection.answer(ack_id, answer)
+        self._metrics.commands.counts[DRIVER_LOCATION, outcome] += 1
 
     async def _work(self, connection: Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -173,17 +180,33 @@ class Rides(Namespace[Connection]):
         """Run one command. Whatever happens, it is answered exactly once."""
         then: Then | None = None
         outcome = "ok"
+        began = time.perf_counter()
         try:
             answer, then = await self._run(connection, request)
         except RidewireError as error:
-            answer, outcome = refusal(error), error.code
+            answer, outcome = self._refused(connection, request, error), error.code
         except Exception:  # noqa: BLE001 - whatever it was: logged, and the client gets an answer
-            answer, outcome = _failed(request.name), Internal.code
+            answer, outcome = _failed(connection, request.name, request.payload), Internal.code
         connection.answer(request.ack_id, answer)
         if then is not None:
             then()
-        known = request.name if request.name in access.ACCESS else "unknown"
-        self._metrics.commands.labels(known, outcome).inc()
+        known = request.name if request.name in access.COMMANDS else "unknown"
+        self._metrics.commands.counts[known, outcome] += 1
+        self._metrics.command_seconds.observe(time.perf_counter() - began, known)
+
+    def _refused(
+        self, connection: Connection, request: Request, error: RidewireError
+    ) -> dict[str, Any]:
+        """The answer to a command that is refused; what is not the client's doing is logged."""
+        self._metrics.refused_token(error)
+        if isinstance(error, Unavailable | Internal):
+            _log.warning(
+                "a command could not be done: %s",
+                error,
+                exc_info=error if isinstance(error, Internal) else None,
+                extra=_about(connection, request.name, request.payload),
+            )
+        return refusal(error)
 
     async def _run(self, connection: Connection, request: Request) -> tuple[object, Then | None]:
         if request.name == DRIVER_LOCATION:
@@ -197,21 +220,33 @@ class Rides(Namespace[Connection]):
         return await command.run(connection, payload)
 
 
-def _failed(event: str) -> dict[str, Any]:
+class _Subject(Struct, frozen=True):
+    """What a command is about, as far as its payload says."""
+
+    trip_id: Id | None = None
+    conversation_id: Id | None = None
+
+
+def _failed(connection: Connection, event: str, payload: Raw | None) -> dict[str, Any]:
     """The answer to a command that failed by the server's own fault, which the log tells."""
-    _log.exception("a command failed", extra={"event": event[:64]})
+    _log.exception("a command failed", extra=_about(connection, event, payload))
     return refusal(Internal("the server failed"))
+
+
+def _about(connection: Connection, event: str, payload: Raw | None) -> dict[str, object]:
+    """A command, for the log."""
+    subject = _Subject()
+    if payload is not None:
+        with suppress(msgspec.ValidationError, Malformed):
+            subject = connection.parser.read(payload, _Subject)
+    return {
+        "connection": connection.id,
+        "event": event[:64],
+        "trip": subject.trip_id,
+        "conversation": subject.conversation_id,
+    }
 
 
 def refusal(error: RidewireError) -> dict[str, Any]:
     """An error as the answer to a command."""
-    return {"ok": False, "error": error_body(error)}
-
-
-def error_body(error: RidewireError) -> dict[str, Any]:
-    return {
-        "code": error.code,
-        "message": error.message,
-        "retry": error.retry,
-        **error.details,
-    }
+    return {"ok": False, "error": error.body()}

@@ -12,10 +12,12 @@ class Sequence(Generic[T]):
     Until `start` says where the stream is, everything waits.
     """
 
-    __slots__ = ("_early", "_exists", "newest")
+    __slots__ = ("_early", "_exists", "began", "newest")
 
     def __init__(self) -> None:
         self.newest: int | None = None
+        self.began = 0
+        """What is up to here was never delivered: a reading contained it."""
         self._exists = 0
         self._early: dict[int, T] = {}
 
@@ -30,9 +32,13 @@ class Sequence(Generic[T]):
         The first such reading is where delivery begins; a later one can only show a gap.
         """
         if self.newest is None:
-            self.newest = newest
+            self.newest = self.began = newest
         self._exists = max(self._exists, newest)
         return self._due()
+
+    def exists(self, number: int) -> None:
+        """There is an item of this number, which may be on its way."""
+        self._exists = max(self._exists, number)
 
     def take(self, number: int, item: T) -> list[tuple[int, T]]:
         """Give an item in; the items whose turn has come, in order. Known numbers are dropped."""

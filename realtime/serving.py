@@ -16,12 +16,15 @@ from msgspec import Struct
 from models.errors import Unavailable
 from models.mongo import SchemaError
 from realtime.app import Instance
+from realtime.scraping import Worker
 from realtime.settings import Settings, Url
 
 _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1_024
 SHUTDOWN_S: Final = 2.0
+OVERTIME_S: Final = 4
+"""For the end, beyond the time that the clients have to leave."""
 GARBAGE_AFTER: Final = 10_000
 """Objects more than before, after which the garbage collector looks for cycles."""
 STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -39,6 +42,8 @@ class Site(Struct, frozen=True):
     redis_url: str
     mongodb_url: str
     socket: socket.socket
+    worker: Worker | None = None
+    """Which of several processes it is; None for the only one."""
 
 
 def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -74,7 +79,9 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
     for number in signals:
         loop.add_signal_handler(number, _stop_once, loop, number, stopping)
     try:
-        instance = await Instance.start(site.settings, site.redis_url, site.mongodb_url)
+        instance = await Instance.start(
+            site.settings, site.redis_url, site.mongodb_url, site.worker
+        )
     except Unavailable as error:
         where = Url(site.mongodb_url).redacted
         raise CannotServe(f"{where} does not answer: check MONGODB_URL") from error
@@ -89,15 +96,24 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
     )
     try:
         await runner.setup()
-        await web.SockSite(runner, site.socket, backlog=BACKLOG).start()
+        door = web.SockSite(runner, site.socket, backlog=BACKLOG)
+        await door.start()
         _freeze()
         ready()
         await stopping.wait()
         _log.info("stopping")
+        _end_within(site.settings.drain_s + OVERTIME_S)
+        await instance.drain()
+        await door.stop()
     finally:
         site.socket.close()
-        await instance.stop()
+        await instance.close()
         await runner.cleanup()
+
+
+def _end_within(seconds: int) -> None:
+    """Whatever hangs then, the process ends: SIGALRM's default is that."""
+    signal.alarm(seconds)
 
 
 def _freeze() -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -15,15 +16,15 @@ from models import rooms
 from models.commands import SessionRefresh
 from models.errors import RidewireError, Unauthorized
 from models.facts import Arrived, SessionExpiring
-from models.fields import Id
-from models.identity import Role
+from models.fields import Id, Millis
+from models.identity import Identity, Role
 from realtime import payloads
 from realtime.connection import Connection
+from realtime.counting import Key
 from realtime.engine import Socket
 from realtime.feeds import TripFeed
 from realtime.following import FollowingService
 from realtime.metrics import Metrics
-from realtime.tokens import Tokens
 from realtime.wheel import Wheel
 from realtime.wire import Encoded, Malformed, Parser
 
@@ -57,17 +58,19 @@ class Sessions:
     def __init__(
         self,
         *,
-        tokens: Tokens,
+        verify: Callable[[str], Identity],
         following: FollowingService,
         publish: Publish,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._tokens = tokens
+        self._verify = verify
         self._following = following
         self._publish = publish
         self._clock = clock
         self._metrics = metrics
+        self.opening = 0
+        """How many wait for the stores, to be told what they follow."""
         self._open: dict[Connection, None] = {}
         self._expiries: Wheel[Connection] = Wheel(EXPIRY_TICK_S, self._check_expiry)
 
@@ -79,16 +82,28 @@ class Sessions:
         claims = _auth(parser, auth)
         if claims.protocol != PROTOCOL:
             raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
-        identity = self._tokens.verify(claims.token or _bearer(socket.authorization))
-        connection = Connection(socket, parser, identity, claims.device or "", claims.client)
+        identity = self._verify(claims.token or _bearer(socket.authorization))
+        connection = Connection(
+            socket,
+            parser,
+            identity,
+            claims.device or "",
+            claims.client,
+            sent=self._metrics.sent.counts,
+        )
+        connection.shown_at = self._clock()
         self._open[connection] = None
-        self._gauge(connection, 1)
-        _log.info("connection opened", extra=_described(connection))
+        self._metrics.opened.counts[()] += 1
+        _log.info("connection opened", extra=described(connection))
         return connection
 
     async def open(self, connection: Connection) -> None:
         """Find what the connection follows, say `session:ready`, and let events in."""
-        ready, then = await self._following.open(connection)
+        self.opening += 1
+        try:
+            ready, then = await self._following.open(connection)
+        finally:
+            self.opening -= 1
         connection.send(Encoded("session:ready", ready))
         then()
         connection.ready.set_result(None)
@@ -100,9 +115,9 @@ class Sessions:
     def refresh(self, connection: Connection, command: SessionRefresh) -> SessionRefreshed:
         """Go on with a new token. A viewer keeps only the trips that it names."""
         if connection.ended:
-            raise Unauthorized("the session has ended")
-        identity = refreshed(connection.identity, self._tokens.verify(command.token))
-        connection.identity = identity
+            raise Unauthorized("the session has ended", "ended")
+        identity = refreshed(connection.identity, self._verify(command.token))
+        connection.identity, connection.shown_at = identity, self._clock()
         if identity.role is Role.VIEWER:
             for member in list(connection.members.values()):
                 feed = member.feed
@@ -110,6 +125,12 @@ class Sessions:
                     self._following.unsubscribe(connection, feed.trip_id)
         self._await_expiry(connection)
         return SessionRefreshed(expires_at=identity.expires_at)
+
+    def end_revoked(self, is_revoked: Callable[[Identity, Millis], bool]) -> None:
+        """End the sessions whose token is not good any more."""
+        for connection in self.all():
+            if is_revoked(connection.identity, connection.shown_at):
+                connection.end("revoked", retry=False)
 
     def close(self, connection: Connection, reason: str) -> None:
         """The transport is gone: forget the connection."""
@@ -123,8 +144,9 @@ class Sessions:
             if connection.working is not None:
                 connection.working.cancel()
         self._following.close(connection)
-        self._gauge(connection, -1)
-        _log.info("connection closed", extra=_described(connection) | {"reason": reason})
+        why = connection.end_code or reason.replace(" ", "_")
+        self._metrics.closed.counts[why] += 1
+        _log.info("connection closed", extra=described(connection) | {"reason": why})
         connection.leave()
 
     def _await_expiry(self, connection: Connection) -> None:
@@ -149,9 +171,11 @@ class Sessions:
             connection.send(Encoded(expiring.event, expiring))
         return now + left / 1000
 
-    def _gauge(self, connection: Connection, change: int) -> None:
-        labels = connection.identity.role, connection.parser.name
-        self._metrics.connections.labels(*labels).inc(change)
+    def counts(self) -> Counter[Key]:
+        """How many there are, by role, transport and parser."""
+        return Counter(
+            (c.identity.role, c.socket.transport_name, c.parser.name) for c in self._open
+        )
 
 
 def _auth(parser: Parser, raw: Raw) -> Auth:
@@ -163,16 +187,19 @@ def _auth(parser: Parser, raw: Raw) -> Auth:
     try:
         return msgspec.convert(claims, Auth)
     except msgspec.ValidationError as error:
-        raise Unauthorized(f"auth.{payloads.invalid(error, Auth).message}") from error
+        raise Unauthorized(f"auth.{payloads.invalid(error, Auth).message}", "malformed") from error
 
 
 def _bearer(authorization: str) -> str:
     if not authorization.lower().startswith(_BEARER):
-        raise Unauthorized("no token: it is expected as auth.token, or as a Bearer token")
+        raise Unauthorized(
+            "no token: it is expected as auth.token, or as a Bearer token", "missing"
+        )
     return authorization[len(_BEARER) :].strip()
 
 
-def _described(connection: Connection) -> dict[str, object]:
+def described(connection: Connection) -> dict[str, object]:
+    """A connection, for the log."""
     return {
         "connection": connection.id,
         "role": connection.identity.role,

@@ -60,6 +60,14 @@ VARIABLES = {
     " 3600",
     "DRIVER_OFFLINE_S": "after how many seconds without a sign of life a driver is offline, from 1"
     " to 86400 and more than DRIVER_STALE_S",
+    "CONNECTS_PER_S": "how many clients a process lets in per second, from 1 to 100000; others are"
+    " asked to come back a little later",
+    "MAX_ACCURACY_M": "up to which accuracy radius in metres a driver's point is taken, from 1 to"
+    " 10000",
+    "MAX_SPEED_MPS": "how many metres per second a driver's vehicle can make, from 1 to 1000",
+    "LOCATIONS_PER_S": "how many locations per second a trip is shown at most, from 1 to 1000,"
+    " where 1000 shows all",
+    "DRAIN_S": "within how many seconds a server that stops sends its clients away, from 0 to 3600",
 }
 """Every variable that is read, and what it is expected to be."""
 
@@ -123,6 +131,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     chat_after_trip_ms: Millis
     driver_stale_ms: Millis
     driver_offline_ms: Millis
+    connects_per_s: int
+    max_accuracy_m: int
+    max_speed_mps: int
+    locations_per_s: int
+    drain_s: int
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], cwd: Path | None = None) -> Self:
@@ -150,6 +163,11 @@ class Settings(Struct, frozen=True, kw_only=True):
             chat_after_trip_ms=3_600_000 * read.one("CHAT_HOURS_AFTER_TRIP", _whole(0, 8760), 24),
             driver_stale_ms=1000 * read.one("DRIVER_STALE_S", _whole(1, 3600), 10),
             driver_offline_ms=1000 * read.one("DRIVER_OFFLINE_S", _whole(1, 86400), 60),
+            connects_per_s=read.one("CONNECTS_PER_S", _whole(1, 100_000), 500),
+            max_accuracy_m=read.one("MAX_ACCURACY_M", _whole(1, 10_000), 200),
+            max_speed_mps=read.one("MAX_SPEED_MPS", _whole(1, 1_000), 70),
+            locations_per_s=read.one("LOCATIONS_PER_S", _whole(1, 1_000), 5),
+            drain_s=read.one("DRAIN_S", _whole(0, 3600), 25),
         )
         read.check(_contradictions(settings))
         return settings

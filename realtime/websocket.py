@@ -7,7 +7,9 @@ left to do, so they are let go: frames are handed over as they come, without a t
 import asyncio
 import logging
 import socket
+import time
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from hashlib import sha1
 from typing import Any, Final, Protocol, cast
 
@@ -237,17 +239,23 @@ class Outbox:
     """What is written to a client in one turn of the loop leaves in one piece."""
 
     def __init__(self) -> None:
+        self.on_sent: Callable[[float], None] | None = None
+        """Told after each turn when its first frame was written (`time.perf_counter`)."""
         self._waiting: list[WebSocket] = []
+        self._began = 0.0
 
     def add(self, websocket: WebSocket) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)
+            self._began = time.perf_counter()
         self._waiting.append(websocket)
 
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         for websocket in waiting:
             websocket.flush()
+        if self.on_sent is not None:
+            self.on_sent(self._began)
 
 
 class _Inbox(WebSocketDataQueue):

@@ -5,6 +5,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import tempfile
 from collections.abc import Callable
 from multiprocessing.connection import Connection as Pipe
 from typing import Final
@@ -12,20 +13,26 @@ from typing import Final
 from msgspec.structs import replace
 
 from realtime import logs, serving
+from realtime.scraping import Worker
 from realtime.serving import CannotServe, Site
 
 _log = logging.getLogger(__name__)
 _spawn = multiprocessing.get_context("spawn")
 
-STOP_WITHIN_S: Final = 25.0
-"""For a worker to end in peace."""
+GRACE_S: Final = 4.0
+"""For a worker to end in peace, beyond the time that it has for its clients."""
 PAUSE_S: Final = 1.0
 """Between a worker's death and its successor."""
 
 
 def run(sites: list[Site], ready: Callable[[], None]) -> None:
     """Run one worker per site until SIGINT or SIGTERM. Raises CannotServe."""
-    asyncio.run(_Workers(sites).run(ready))
+    with _folder() as folder:
+        workers = [
+            replace(site, worker=Worker(number, len(sites), folder))
+            for number, site in enumerate(sites, start=1)
+        ]
+        asyncio.run(_Workers(workers).run(ready))
 
 
 class _Workers:
@@ -64,7 +71,8 @@ class _Workers:
                 started.set_exception(CannotServe("a worker could not start: its log says why"))
                 return
             if not self._stopping.is_set():
-                _log.error("a worker died and is started again", extra={"status": status})
+                died = {"worker": site.worker and site.worker.number, "status": status}
+                _log.error("a worker died and is started again", extra=died)
                 await asyncio.sleep(PAUSE_S)
         if not started.done():
             started.set_result(None)
@@ -82,7 +90,7 @@ class _Workers:
         await asyncio.wait((ended, stopping), return_when=asyncio.FIRST_COMPLETED)
         if not ended.done():
             process.terminate()
-            await asyncio.wait((ended,), timeout=STOP_WITHIN_S)
+            await asyncio.wait((ended,), timeout=site.settings.drain_s + GRACE_S)
         if not ended.done():
             process.kill()
             await ended
@@ -125,6 +133,14 @@ def _work(site: Site, started: Pipe) -> None:
     except CannotServe as error:
         _log.error("%s", error)
         raise SystemExit(1) from error
+
+
+def _folder() -> "tempfile.TemporaryDirectory[str]":
+    """Where the workers find each other; nobody else may look into it. Raises CannotServe."""
+    try:
+        return tempfile.TemporaryDirectory(prefix="ridewire-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise CannotServe(f"WORKERS needs a folder for temporary files: {error}") from error
 
 
 def _watch_parent() -> None:

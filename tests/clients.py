@@ -160,7 +160,7 @@ class JsClient(Client):
             await self._note(said["event"], said.get("payload"))
         elif what == "connect" and not self.opened.done():
             self.opened.set_result(None)
-        elif what == "connect_error" and not self.opened.done():
+        elif what == "connect_error" and not said["active"] and not self.opened.done():
             self.opened.set_exception(Refused(said["message"], said["data"]))
         elif what == "disconnect":
             self.reason, self.comes_back = said["reason"], said["active"]

@@ -1,5 +1,6 @@
 """All stores on one MongoDB, with what a process does with it as a whole."""
 
+from functools import partial
 from typing import Final
 
 from models import collections
@@ -7,8 +8,10 @@ from models.mongo.conversations import MongoConversations
 from models.mongo.driver import Database
 from models.mongo.messages import MongoMessages
 from models.mongo.receipts import MongoReceipts
+from models.mongo.revocations import MongoRevocations
 from models.mongo.schema import migrate
 from models.mongo.trips import MongoTrips
+from models.observing import NOBODY, Observer
 from models.stores import Stores
 
 DEFAULT_DATABASE: Final = "ridewire"
@@ -18,18 +21,25 @@ _PING_WITHIN: Final = 1.0
 class MongoStores:
     """The stores, and the connection that they share."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, observer: Observer = NOBODY) -> None:
         self._database = database
         self.stores = Stores(
             trips=MongoTrips(
                 database.collection(collections.TRIPS.name),
                 database.collection(collections.PIN_GUARDS.name),
             ),
-            messages=MongoMessages(database.collection(collections.MESSAGES.name)),
+            messages=MongoMessages(
+                database.collection(collections.MESSAGES.name),
+                partial(observer.grouped, "messages"),
+            ),
             conversations=MongoConversations(
                 database.collection(collections.CONVERSATIONS.name),
             ),
-            receipts=MongoReceipts(database.collection(collections.RECEIPTS.name)),
+            receipts=MongoReceipts(
+                database.collection(collections.RECEIPTS.name),
+                partial(observer.grouped, "receipts"),
+            ),
+            revocations=MongoRevocations(database.collection(collections.REVOCATIONS.name)),
         )
 
     async def ping(self) -> None:
@@ -48,10 +58,10 @@ class MongoStores:
         await self._database.close()
 
 
-def connect(url: str, database: str = DEFAULT_DATABASE) -> MongoStores:
+def connect(url: str, database: str = DEFAULT_DATABASE, observer: Observer = NOBODY) -> MongoStores:
     """The stores in the database that the URL's path names, or else in this one.
 
     Options in the URL are respected, but never weaken what the stores promise: majority, journal,
     primary. Nothing is sent before the first call. Raises ValueError for an unusable URL.
     """
-    return MongoStores(Database(url, database))
+    return MongoStores(Database(url, database, observer), observer)

@@ -1,23 +1,23 @@
 """Conversations that are no trip's in MongoDB."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from models.fields import Id, Millis
 from models.grouped import Grouped
 from models.messages import Conversation
 from models.mongo.attempts import insert_once
 from models.mongo.documents import from_document, to_document
-from models.mongo.driver import SHARED, Collection, Document, answering
+from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, answering
 
 
 class MongoConversations:
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
-        self._searches = Grouped(self._open_with_all, SHARED)
+        self._searches = Grouped(self._open_with_all, SHARED, READINGS_AT_ONCE)
 
-    async def create(self, conversation: Conversation, client_id: Id) -> Conversation:
-        document = _document(conversation, client_id)
-        unique = {"created_by": conversation.created_by, "client_id": client_id}
+    async def create(self, conversation: Conversation, creator: str, client_id: Id) -> Conversation:
+        unique = {"creator": creator, "client_id": client_id}
+        document = _document(conversation) | unique
         return from_document(await insert_once(self._collection, document, unique), Conversation)
 
     async def get(self, conversation_id: Id) -> Conversation | None:
@@ -33,6 +33,11 @@ class MongoConversations:
         found = await self._searches.add(user_id)
         return [from_document(document, Conversation) for document in found]
 
+    async def opened_since(self, at: Millis) -> Mapping[Id, Sequence[Id]]:
+        where = {"created_at": {"$gte": at}, "open": True}
+        found = await self._collection.values(where, "participants")
+        return {document["_id"]: document["participants"] for document in found}
+
     async def _open_with_all(self, user_ids: list[Id]) -> list[list[Document]]:
         users = set(user_ids)
         found = await self._collection.find({"participants": {"$in": list(users)}, "open": True})
@@ -43,10 +48,9 @@ class MongoConversations:
         return [with_user[user_id] for user_id in user_ids]
 
 
-def _document(conversation: Conversation, client_id: Id) -> Document:
+def _document(conversation: Conversation) -> Document:
     return {
         "_id": conversation.id,
-        "client_id": client_id,
         "open": conversation.closed_at is None,
         **to_document(conversation),
     }

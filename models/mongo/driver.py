@@ -5,6 +5,7 @@ answer within the time is Unavailable; no error of the driver leaves this module
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from enum import Enum, auto
@@ -16,7 +17,7 @@ import pymongo
 from bson.errors import BSONError
 from bson.raw_bson import RawBSONDocument
 from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
-from pymongo import ASCENDING, IndexModel, ReadPreference, UpdateOne, WriteConcern
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReadPreference, UpdateOne, WriteConcern
 from pymongo.errors import (
     BulkWriteError,
     ConfigurationError,
@@ -32,6 +33,7 @@ from pymongo.read_concern import ReadConcern
 from models.collections import Index
 from models.errors import Internal, RidewireError, Unavailable
 from models.grouped import Grouped
+from models.observing import NOBODY, Observer
 
 Document = dict[str, Any]
 Encoded = RawBSONDocument
@@ -56,6 +58,8 @@ _MAJORITY: Final = ReadConcern("majority")
 
 SHARED: Final = 32
 """Callers that one reading serves at most: what an embedded store finds as fast as one by one."""
+READINGS_AT_ONCE: Final = 4
+"""Shared readings of a kind under way at most, where all but one of them are slow."""
 _FEW: Final = 8
 """Keys of a reading that is shared with others; one of more is large enough by itself."""
 _DUPLICATE_KEY: Final = 11_000
@@ -125,8 +129,9 @@ async def answering(within: float = ANSWER_WITHIN) -> AsyncIterator[None]:
 class Database:
     """One database and its client. Nothing is sent before the first call."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, observer: Observer = NOBODY) -> None:
         """Connect to the database in the URL's path, or else of this name. Raises ValueError."""
+        self._observer = observer
         self._client: AsyncIOMotorClient[Document] = _client(url)
         self._database: AsyncIOMotorDatabase[Document] = self._client.get_default_database(
             name,
@@ -140,12 +145,13 @@ class Database:
         return self._database.name
 
     def collection(self, name: str) -> "Collection":
-        return Collection(self._database[name])
+        return Collection(self._database[name], self._observer)
 
     async def ping(self, within: float) -> None:
         """Ask the primary for a sign of life. Raises Unavailable."""
         async with answering(within):
-            await self._database.command("ping")
+            with _Timed(self._observer, "ping"):
+                await self._database.command("ping")
 
     async def close(self) -> None:
         async with answering(_CLOSE_WITHIN):
@@ -157,10 +163,13 @@ class Collection:
     what is returned may be another caller's as well, and stays as it is.
     """
 
-    def __init__(self, collection: AsyncIOMotorCollection[Document]) -> None:
+    def __init__(
+        self, collection: AsyncIOMotorCollection[Document], observer: Observer = NOBODY
+    ) -> None:
         self._collection = collection
-        self._readings = Grouped(self._get_each, SHARED)
-        self._checks = Grouped(self._check_each, SHARED)
+        self._observer = observer
+        self._readings = Grouped(self._get_each, SHARED, READINGS_AT_ONCE)
+        self._checks = Grouped(self._check_each, SHARED, READINGS_AT_ONCE)
 
     async def get(self, key: str) -> Document | None:
         found = await self.get_many([key])
@@ -168,11 +177,18 @@ class Collection:
 
     @answering()
     async def find_one(self, where: Mapping[str, object]) -> Document | None:
-        return await self._collection.find_one(where)
+        with self._timed("find_one"):
+            return await self._collection.find_one(where)
 
     @answering()
     async def find(self, where: Mapping[str, object]) -> list[Document]:
-        return await self._collection.find(where, batch_size=1_000).to_list()
+        with self._timed("find"):
+            return await self._collection.find(where, batch_size=1_000).to_list()
+
+    async def each(self) -> AsyncIterator[Document]:
+        """Every document, one after the other. It may take long: the caller bounds the time."""
+        async for document in self._collection.find(batch_size=1_000):
+            yield document
 
     @answering()
     async def get_many(self, keys: Sequence[str]) -> list[Document]:
@@ -189,7 +205,8 @@ class Collection:
         if not keys:
             return []
         where = {"_id": {"$in": list(keys)}}
-        return await self._collection.find(where, batch_size=len(keys) + 1).to_list()
+        with self._timed("find"):
+            return await self._collection.find(where, batch_size=len(keys) + 1).to_list()
 
     @answering()
     async def existing(self, keys: Sequence[str]) -> set[str]:
@@ -204,25 +221,45 @@ class Collection:
     async def _check_all(self, keys: Sequence[str]) -> set[str]:
         where = {"_id": {"$in": list(keys)}}
         found = self._collection.find(where, {"_id": 1}, batch_size=len(keys) + 1)
-        return {document["_id"] for document in await found.to_list()}
+        with self._timed("find"):
+            return {document["_id"] for document in await found.to_list()}
+
+    @answering()
+    async def values(
+        self, where: Mapping[str, object], *fields: str, count: int = 1_000
+    ) -> list[Document]:
+        """Only these fields and the keys of what matches; `count` is how many are expected."""
+        found = self._collection.find(where, list(fields), batch_size=count + 1)
+        with self._timed("find"):
+            return await found.to_list()
 
     @answering()
     async def keys_up_to(self, field: str, most: int, limit: int) -> list[str]:
         """The keys of documents whose field is at most this, the least first."""
         found = self._collection.find({field: {"$lte": most}}, {"_id": 1}, batch_size=limit + 1)
         least = found.sort(field, ASCENDING).limit(limit)
-        return [document["_id"] for document in await least.to_list()]
+        with self._timed("find"):
+            return [document["_id"] for document in await least.to_list()]
+
+    @answering()
+    async def newest(self, where: Mapping[str, object], limit: int) -> list[Document]:
+        """Those with the greatest keys, the greatest first."""
+        found = self._collection.find(where, batch_size=limit + 1).sort("_id", DESCENDING)
+        with self._timed("find"):
+            return await found.limit(limit).to_list()
 
     @answering()
     async def insert(self, document: Document) -> None:
         """Store it. Raises Duplicate."""
-        await self._collection.insert_one(document)
+        with self._timed("insert_one"):
+            await self._collection.insert_one(document)
 
     @answering()
     async def insert_each(self, documents: Sequence[Encoded]) -> list[Outcome]:
         """Store them in one write, each for itself."""
         try:
-            await self._collection.insert_many(documents, ordered=False)
+            with self._timed("insert_many"):
+                await self._collection.insert_many(documents, ordered=False)
         except BulkWriteError as error:
             return _outcomes(error, len(documents))
         return [Outcome.STORED] * len(documents)
@@ -232,7 +269,8 @@ class Collection:
         """Make these changes to the documents under the keys in one write, each for itself."""
         updates = [UpdateOne({"_id": key}, change, upsert=True) for key, change in changes]
         try:
-            await self._collection.bulk_write(updates, ordered=False)
+            with self._timed("bulk_write"):
+                await self._collection.bulk_write(updates, ordered=False)
         except BulkWriteError as error:
             return _outcomes(error, len(changes))
         return [Outcome.STORED] * len(changes)
@@ -240,26 +278,50 @@ class Collection:
     @answering()
     async def replace(self, where: Mapping[str, object], document: Document) -> bool:
         """Whether there was one to replace."""
-        result = await self._collection.replace_one(where, document)
+        with self._timed("replace_one"):
+            result = await self._collection.replace_one(where, document)
         return result.matched_count == 1
 
     @answering()
     async def change(self, where: Mapping[str, object], change: Document) -> bool:
         """Whether there was one to change."""
-        result = await self._collection.update_one(where, change)
+        with self._timed("update_one"):
+            result = await self._collection.update_one(where, change)
         return result.matched_count == 1
 
     @answering()
     async def upsert(self, where: Mapping[str, object], change: Document) -> None:
         """Change the one that matches, or store it. Raises Duplicate if its key is taken."""
-        await self._collection.update_one(where, change, upsert=True)
+        with self._timed("update_one"):
+            await self._collection.update_one(where, change, upsert=True)
 
     @answering(_INDEX_WITHIN)
     async def create_indexes(self, indexes: Sequence[Index]) -> None:
         """Create those that are not there. Raises Duplicate, where values are not unique."""
         models = [_index_model(index) for index in indexes]
         if models:
-            await self._collection.create_indexes(models)
+            with self._timed("create_indexes"):
+                await self._collection.create_indexes(models)
+
+    def _timed(self, operation: str) -> "_Timed":
+        return _Timed(self._observer, operation)
+
+
+class _Timed:
+    """Tells an observer what a call of the driver took, and what went wrong."""
+
+    __slots__ = ("_began", "_observer", "_operation")
+
+    def __init__(self, observer: Observer, operation: str) -> None:
+        self._observer = observer
+        self._operation = operation
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        word = _word_for(error) if error is not None else ""
+        self._observer.answered(self._operation, time.perf_counter() - self._began, word)
 
 
 def encoded(document: Document) -> Encoded:
@@ -284,9 +346,12 @@ def _client(url: str) -> AsyncIOMotorClient[Document]:
 
 def _index_model(index: Index) -> IndexModel:
     keys = [(field, ASCENDING) for field in index.fields]
+    options: dict[str, Any] = {"unique": index.unique}
     if index.sparse:
-        return IndexModel(keys, name=index.name, unique=index.unique, sparse=True)
-    return IndexModel(keys, name=index.name, unique=index.unique)
+        options["sparse"] = True
+    if index.expiring:
+        options["expireAfterSeconds"] = 0
+    return IndexModel(keys, name=index.name, **options)
 
 
 def _outcomes(error: BulkWriteError, count: int) -> list[Outcome]:
@@ -302,6 +367,28 @@ def _refusal(error: Mapping[str, Any]) -> Outcome:
     if error["code"] != _DUPLICATE_KEY:
         return Outcome.UNKNOWN
     return Outcome.ID_TAKEN if "_id" in error.get("keyPattern", ()) else Outcome.REFUSED
+
+
+def _word_for(error: BaseException) -> str:
+    """What went wrong, for who counts it: nothing where a unique index did what it is for."""
+    match error:
+        case asyncio.CancelledError():
+            return "no_answer"  # whoever asked waits no longer
+        case DuplicateKeyError():
+            return ""
+        case BulkWriteError():
+            return "" if _has_duplicates_only(error) else "unavailable"
+        case PyMongoError() if isinstance(_meaning(error), Unavailable):
+            return "unavailable"
+        case _:
+            return "refused"
+
+
+def _has_duplicates_only(error: BulkWriteError) -> bool:
+    details = error.details or {}
+    refusals = details.get("writeErrors", ())
+    known = all(refusal["code"] == _DUPLICATE_KEY for refusal in refusals)
+    return known and not details.get("writeConcernErrors")
 
 
 def _meaning(error: PyMongoError) -> RidewireError:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from models.collections import message_key
 from models.errors import Unavailable
 from models.fields import Id, Millis, new_id
-from models.grouped import Grouped
+from models.grouped import Grouped, OnGroup
 from models.messages import Draft, Message
 from models.mongo.attempts import pauses
 from models.mongo.documents import from_document, to_document
@@ -31,9 +31,10 @@ _REMEMBERED: Final = 50_000
 
 
 class MongoMessages:
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
+        """`on_group` is told how many messages one write has."""
         self._collection = collection
-        self._inserts = Grouped(collection.insert_each, _GROUP)
+        self._inserts = Grouped(collection.insert_each, _GROUP, on_group=on_group)
         self._known = KnownSeqs(_REMEMBERED)
         self._turns: WeakValueDictionary[Id, Lock] = WeakValueDictionary()
 
@@ -70,6 +71,10 @@ class MongoMessages:
     async def newest_seq(self, conversation_id: Id) -> int:
         newest = await self._newest([conversation_id], SHORT_STEPS)
         return newest[conversation_id]
+
+    async def continued(self, known: Mapping[Id, int]) -> SomeOf[Id]:
+        following = [(conversation_id, seq + 1) for conversation_id, seq in known.items()]
+        return {conversation_id for conversation_id, _ in await self._existing(following)}
 
     async def newest_seqs(self, conversation_ids: SomeOf[Id]) -> Mapping[Id, int]:
         newest = await self._newest(conversation_ids, ONE_STEP)

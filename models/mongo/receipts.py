@@ -9,11 +9,11 @@ from msgspec import Struct
 
 from models.collections import receipt_key
 from models.fields import Id
-from models.grouped import Grouped
+from models.grouped import Grouped, OnGroup
 from models.messages import Read
 from models.mongo.attempts import pauses
 from models.mongo.documents import from_document
-from models.mongo.driver import SHARED, Collection, Document, Outcome, answering
+from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Outcome, answering
 
 _GROUP: Final = 200
 """Receipts in one write at most."""
@@ -41,10 +41,11 @@ class _Wanted(Struct, frozen=True):
 
 
 class MongoReceipts:
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
+        """`on_group` is told how many receipts one write has."""
         self._collection = collection
-        self._group = Grouped(self._advance_all, _GROUP)
-        self._searches = Grouped(self._of_all, SHARED)
+        self._group = Grouped(self._advance_all, _GROUP, on_group=on_group)
+        self._searches = Grouped(self._of_all, SHARED, READINGS_AT_ONCE)
 
     @answering()
     async def advance(self, conversation_id: Id, user_id: Id, read: Read) -> Read:

@@ -1,14 +1,14 @@
 """Trips in MongoDB: one document each, replaced as a whole if its version is as expected."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from models.fields import Id, Millis
 from models.grouped import Grouped
 from models.mongo.attempts import insert_once
 from models.mongo.documents import from_document, to_document
-from models.mongo.driver import SHARED, Collection, Document, Duplicate, answering
-from models.stores import PinGuard, TripRecord
+from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate, answering
+from models.stores import PinGuard, TripChange, TripQuery, TripRecord
 from models.trips import followers
 
 _OPEN_END: Final = 2**53
@@ -19,7 +19,7 @@ class MongoTrips:
     def __init__(self, trips: Collection, pin_guards: Collection) -> None:
         self._trips = trips
         self._pin_guards = pin_guards
-        self._searches = Grouped(self._followed_by_all, SHARED)
+        self._searches = Grouped(self._followed_by_all, SHARED, READINGS_AT_ONCE)
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
@@ -37,6 +37,25 @@ class MongoTrips:
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
         found = await self._searches.add((key, now))
         return [_record(document) for document in found if document["chat_until"] > now]
+
+    async def matching(
+        self, query: TripQuery, before: Id | None, limit: int
+    ) -> Sequence[TripRecord]:
+        given = {name: value for name, value in to_document(query).items() if value is not None}
+        where: Document = {f"trip.{name}": value for name, value in given.items()}
+        if before is not None:
+            where["_id"] = {"$lt": before}
+        return [_record(document) for document in await self._trips.newest(where, limit)]
+
+    async def versions(self, trip_ids: Sequence[Id]) -> Mapping[Id, int]:
+        where = {"_id": {"$in": list(trip_ids)}}
+        found = await self._trips.values(where, "version", count=len(trip_ids))
+        return {document["_id"]: document["version"] for document in found}
+
+    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
+        where = {"trip.updated_at": {"$gte": at}}
+        found = await self._trips.values(where, "version", "followers")
+        return [TripChange(each["_id"], each["version"], each["followers"]) for each in found]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         return await self._trips.keys_up_to("offer_expires_at", now, limit)

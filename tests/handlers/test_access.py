@@ -80,7 +80,7 @@ def table(text: str) -> dict[str, set[str]]:
 
 class TestTable:
     def test_every_command_has_a_row(self) -> None:
-        assert set(access.ACCESS) == set(table(WHO_MAY_GIVE))
+        assert set(access.COMMANDS) == set(table(WHO_MAY_GIVE))
 
     @pytest.mark.parametrize("event", table(WHO_MAY_GIVE))
     @pytest.mark.parametrize("role", Role)

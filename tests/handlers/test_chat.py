@@ -6,10 +6,12 @@ from itertools import product
 import pytest
 from msgspec.structs import replace
 
+from handlers.chat import WRITABLE_MS
 from models import rooms
 from models.commands import ChatClose, ChatHistory, ChatOpen, MarkRead, ShowTyping, TripEdit
 from models.errors import Closed, Forbidden, Invalid, NotFound
 from models.facts import ChatClosed, ChatOpened, ChatReceipt, ChatTyping
+from models.fields import new_id
 from models.identity import Identity, Role
 from models.messages import Draft, Kind, Message, Read
 from models.trips import Trip
@@ -26,6 +28,7 @@ from tests.handlers.world import (
     World,
     agent,
     driver,
+    rider,
 )
 
 
@@ -182,6 +185,63 @@ class TestDrivers:
         await world.say(RITA, trip.id, "since you accepted")
         await world.trips.edit(RITA, TripEdit(trip_id=trip.id, dropoff=HERE))
         assert await texts(world, DAN, trip.id) == ["since you accepted"]
+
+
+class TestTheRightToWrite:
+    """It is read, and stands for a moment while no change of the trip is heard."""
+
+    @staticmethod
+    async def say(world: World, caller: Identity, trip: Trip, version: int | None) -> Message:
+        draft = Draft(conversation_id=trip.id, client_id=new_id(), text="hello")
+        return (await world.chat.send(caller, draft, version)).message
+
+    async def test_a_driver_taken_off_writes_no_more_once_that_is_heard(self, world: World) -> None:
+        trip = await world.trip_in("accepted")
+        await self.say(world, DAN, trip, trip.version)
+        await world.move(ANN, trip, "requested")
+        for version in (trip.version + 1, None):
+            with pytest.raises(NotFound):
+                await self.say(world, DAN, trip, version)
+
+    async def test_a_driver_taken_off_writes_no_more_after_a_moment_whatever_is_heard(
+        self, world: World
+    ) -> None:
+        trip = await world.trip_in("accepted")
+        await self.say(world, DAN, trip, trip.version)
+        await world.move(ANN, trip, "requested")
+        world.clock.advance(WRITABLE_MS - 1)
+        assert (await self.say(world, DAN, trip, trip.version)).seq == 2
+        world.clock.advance(1)
+        with pytest.raises(NotFound):
+            await self.say(world, DAN, trip, trip.version)
+
+    @pytest.mark.parametrize("stranger", [EVE, rider("dan"), driver("rita")])
+    async def test_nobody_has_anothers(self, world: World, stranger: Identity) -> None:
+        trip = await world.trip_in("accepted")
+        for party in (RITA, DAN):
+            await self.say(world, party, trip, trip.version)
+        with pytest.raises(NotFound):
+            await self.say(world, stranger, trip, trip.version)
+
+    async def test_a_conversation_that_was_closed_takes_no_more_whatever_is_heard(
+        self, world: World
+    ) -> None:
+        conversation = await world.support("rita")
+        draft = Draft(conversation_id=conversation.id, client_id="one", text="hello")
+        await world.chat.send(RITA, draft, 1)
+        await world.chat.close(ANN, ChatClose(conversation.id))
+        with pytest.raises(Closed):
+            await world.chat.send(RITA, replace(draft, client_id="two"), 1)
+
+    async def test_a_trips_conversation_closes_in_time_whatever_was_read(
+        self, world: World
+    ) -> None:
+        trip = await world.trip_in("completed")
+        world.clock.advance(DAY_MS - 1)
+        await self.say(world, RITA, trip, trip.version)
+        world.clock.advance(1)
+        with pytest.raises(Closed):
+            await self.say(world, RITA, trip, trip.version)
 
 
 class TestTheEnd:

@@ -1,6 +1,6 @@
 """A driver's points: which are news, and that only the newest is shown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -11,7 +11,7 @@ from handlers.locations import LocationHandler, Reporter
 from models import rooms
 from models.facts import TripLocation
 from models.points import Point, Sighting
-from tests.handlers.world import NOW, Told, World
+from tests.handlers.world import LOCATIONS_PER_S, NOW, Told, World
 
 
 def point(ts: int, seq: int = 0) -> Point:
@@ -22,13 +22,24 @@ def point(ts: int, seq: int = 0) -> Point:
 class Driver:
     """A driver that reports from one device, on some trips."""
 
-    def __init__(self, world: World, trips: Sequence[str] = ("t1",), device: str = "phone") -> None:
+    def __init__(
+        self,
+        world: World,
+        trips: Sequence[str] = ("t1",),
+        device: str = "phone",
+        known: Sighting | None = None,
+    ) -> None:
         self.world = world
         self.trips = trips
-        self.reporter = Reporter("dan", device, None)
+        self.reporter = Reporter("dan", device, known)
 
     def reports(self, *points: Point | Rejected) -> Located:
         return self.world.locations.report(self.reporter, points, self.trips)
+
+    def reports_each(self, *points: Point) -> list[str | None]:
+        """One in an event each."""
+        locations = self.world.locations
+        return [locations.take(self.reporter, point, self.trips) for point in points]
 
     def shown(self) -> list[int]:
         """The times of the locations that were told since this was asked last, ms from now."""
@@ -80,26 +91,62 @@ class TestJudging:
         world.clock.advance(1_000)
         assert driver.reports(point(6_000, seq=1)).accepted == 1
 
-    def test_a_driver_goes_on_from_what_the_server_knows_of_it(self, world: World) -> None:
-        known = Sighting("dan", point(0, seq=10), "phone", NOW)
-        same_phone = Reporter("dan", "phone", known)
-        assert same_phone.judge(point(-1, seq=9), NOW) == "stale"
-        assert same_phone.judge(point(1, seq=10), NOW) == "duplicate"
-        assert same_phone.judge(point(1, seq=11), NOW) is None
+    async def test_a_driver_goes_on_from_what_the_server_knows_of_it(self, world: World) -> None:
+        Driver(world).reports(point(0, seq=10))
+        same_phone = Driver(world, known=await world.drivers.newest("dan"))
+        assert codes(same_phone.reports(point(-1, seq=9))) == [(9, "stale")]
+        assert codes(same_phone.reports(point(1, seq=10))) == [(10, "duplicate")]
+        assert same_phone.reports(point(1, seq=11)).accepted == 1
 
-    def test_another_device_counts_for_itself_but_in_the_same_time(self) -> None:
-        known = Sighting("dan", point(0, seq=10), "phone", NOW)
-        tablet = Reporter("dan", "tablet", known)
-        assert tablet.judge(point(1, seq=10), NOW) is None
-        assert tablet.judge(point(1, seq=1), NOW) is None
-        assert tablet.judge(point(0, seq=1), NOW) == "duplicate"
-        assert tablet.judge(point(-1, seq=1), NOW) == "stale"
+    async def test_another_device_counts_for_itself_but_in_the_same_time(
+        self, world: World
+    ) -> None:
+        Driver(world).reports(point(0, seq=10))
+        tablet = Driver(world, device="tablet", known=await world.drivers.newest("dan"))
+        assert codes(tablet.reports(point(0, seq=1))) == [(1, "duplicate")]
+        assert codes(tablet.reports(point(-1, seq=1))) == [(1, "stale")]
+        assert tablet.reports(point(1, seq=10)).accepted == 1
 
-    def test_a_device_that_has_reported_counts_on(self) -> None:
-        known = Sighting("dan", point(0, seq=10), "phone", NOW)
-        tablet = Reporter("dan", "tablet", known)
-        tablet.take(point(1, seq=10))
-        assert tablet.judge(point(2, seq=10), NOW) == "duplicate"
+    def test_a_point_that_cannot_be_true_is_told_why(self, driver: Driver) -> None:
+        driver.reports(point(-2), point(-1))
+        elsewhere, vague = replace(point(1), lat=48.1), replace(point(2), accuracy=500.0)
+        assert codes(driver.reports(elsewhere, vague)) == [
+            *((elsewhere.seq, "implausible"), (vague.seq, "inaccurate"))
+        ]
+
+
+class TestRemembering:
+    """What refused points have told goes on with the driver, on whichever instance it is next."""
+
+    async def test_a_jump_in_doubt_is_kept_with_the_newest_point(self, world: World) -> None:
+        driver = Driver(world)
+        driver.reports(point(-2_000), point(-1_000))
+        world.clock.advance(5_000)
+        driver.reports(replace(point(0), lat=48.1), replace(point(1_000), lat=48.1))
+        known = await world.drivers.newest("dan")
+        assert known is not None
+        assert (known.point, known.seen_at) == (point(-1_000), NOW)
+        back = Driver(world, known=known)
+        assert back.reports(replace(point(2_000), lat=48.1)).accepted == 1
+
+    async def test_a_wrong_clock_is_kept_with_the_newest_point(self, world: World) -> None:
+        driver = Driver(world)
+        hour = 3_600_000
+        for second in range(4):
+            driver.world.clock.now = NOW + second * 1_000
+            driver.reports(point(second * 1_000 - hour))
+        moved = Driver(world, known=await world.drivers.newest("dan"))
+        world.clock.advance(1_000)
+        driver.shown()
+        assert moved.reports(point(4_000 - hour)).accepted == 1
+        assert moved.shown() == [4_000]
+
+    async def test_what_is_refused_for_its_age_is_not_worth_noting(self, world: World) -> None:
+        driver = Driver(world)
+        driver.reports(point(0))
+        known = await world.drivers.newest("dan")
+        driver.reports(point(-1))
+        assert await world.drivers.newest("dan") is known
 
 
 class TestBatches:
@@ -149,8 +196,10 @@ class TestBatches:
         shown: list[int] = []
         newest = -(2**53)
         for _ in range(50):
+            driver.world.clock.advance(1_000)
             batch = [
-                point(chance.randrange(-50, 10), seq=chance.randrange(1, 99)) for _ in range(5)
+                point(chance.randrange(-50, 50) * 1_000, seq=chance.randrange(1, 99))
+                for _ in range(5)
             ]
             located = driver.reports(*batch)
             assert located.accepted + len(located.rejected) == 5
@@ -174,7 +223,8 @@ class TestShowing:
     async def test_a_driver_without_a_trip_is_seen_but_shown_to_nobody(self, world: World) -> None:
         Driver(world, trips=()).reports(point(-10))
         assert world.told == []
-        assert await world.drivers.newest("dan") == Sighting("dan", point(-10), "phone", NOW)
+        known = await world.drivers.newest("dan")
+        assert known == Sighting("dan", point(-10), "phone", NOW)
 
     async def test_a_refused_point_changes_nothing_that_is_known(self, world: World) -> None:
         driver = Driver(world)
@@ -189,11 +239,83 @@ class TestShowing:
         (told,) = world.told
         assert told.fact == TripLocation("t1", 52.5, 13.4, NOW, NOW, 359.9, 13.25, 4.0)
 
-    def test_points_are_read_one_at_a_time(self, world: World) -> None:
-        """A long batch needs no second copy in memory."""
 
-        def points() -> Iterable[Point]:
-            yield from (point(ts) for ts in range(-3, 0))
+class TestPacing:
+    """A trip is shown so often at most, and always where the driver is."""
 
-        handler: LocationHandler = world.locations
-        assert handler.report(Reporter("dan", "phone", None), points(), ()).accepted == 3
+    def test_a_driver_at_one_a_second_is_shown_at_once(self, world: World, driver: Driver) -> None:
+        for second in range(10):
+            driver.reports(point(second * 1_000))
+            assert driver.shown() == [second * 1_000]
+            assert world.later.timers == 0
+            world.clock.advance(1_000)
+
+    def test_all_points_are_accepted_and_the_newest_are_shown(
+        self, world: World, driver: Driver
+    ) -> None:
+        for ts in range(0, 1_000, 20):
+            assert driver.reports_each(point(ts)) == [None]
+            world.later.pass_by(20)
+        world.later.pass_by(1_000)
+        shown = driver.shown()
+        assert (shown[0], shown[-1]) == (0, 980)
+        assert LOCATIONS_PER_S <= len(shown) <= LOCATIONS_PER_S + 1
+
+    def test_the_newest_is_shown_when_its_time_comes(self, world: World, driver: Driver) -> None:
+        driver.reports_each(point(0), point(1), point(2), point(3))
+        assert driver.shown() == [0]
+        world.later.pass_by(199)
+        assert driver.shown() == []
+        world.later.pass_by(21)
+        assert driver.shown() == [3]
+
+    def test_it_is_shown_as_seen_when_it_came_in(self, world: World) -> None:
+        seen: list[int] = []
+        locations = LocationHandler(
+            world.drivers, lambda _, __, at: seen.append(at), world.clock, world.later, per_s=5
+        )
+        reporter = Reporter("dan", "phone", None)
+        locations.take(reporter, point(0), ["t1"])
+        world.clock.advance(50)
+        locations.take(reporter, point(50), ["t1"])
+        world.later.pass_by(300)
+        assert seen == [NOW, NOW + 50]
+
+    async def test_others_know_the_newest_at_once(self, world: World, driver: Driver) -> None:
+        driver.reports_each(point(0), point(1))
+        known = await world.drivers.newest("dan")
+        assert known is not None
+        assert known.point == point(1)
+
+    def test_one_timer_serves_all_drivers(self, world: World) -> None:
+        drivers = [Driver(world, trips=(f"t{n}",)) for n in range(50)]
+        for n, driver in enumerate(drivers):
+            driver.reports_each(point(3 * n), point(3 * n + 1))
+            world.later.pass_by(3)
+        assert world.later.timers == 1
+        world.later.pass_by(500)
+        assert world.later.timers == 0
+        assert sorted(drivers[0].shown()) == sorted([*range(0, 150, 3), *range(1, 150, 3)])
+
+    def test_what_waits_goes_to_the_trips_of_its_time(self, world: World, driver: Driver) -> None:
+        driver.reports_each(point(0), point(1))
+        driver.trips = ("t1", "t2")
+        driver.reports_each(point(2))
+        world.told.clear()
+        world.later.pass_by(300)
+        assert [told.room for told in world.told] == [rooms.live("t1"), rooms.live("t2")]
+
+    def test_a_clock_that_is_set_back_holds_nothing_up(self, world: World, driver: Driver) -> None:
+        driver.reports_each(point(0), point(1))
+        world.clock.advance(-3_600_000)
+        world.later.pass_by(30)
+        assert driver.shown() == [0, 1]
+
+    def test_at_a_thousand_a_second_all_are_shown(self, world: World) -> None:
+        locations = LocationHandler(
+            world.drivers, world.show, world.clock, world.later, per_s=1_000
+        )
+        reporter = Reporter("dan", "phone", None)
+        for ts in range(5):
+            locations.take(reporter, point(ts), ["t1"])
+        assert len(world.told) == 5

@@ -7,7 +7,7 @@ import pytest
 
 from handlers.answers import Snapshot
 from models.commands import TripEdit, TripSubscribe
-from models.errors import NotFound
+from models.errors import Closed, NotFound
 from models.facts import Hearing, TripDriver
 from models.identity import Identity
 from models.messages import Read
@@ -160,9 +160,17 @@ class TestPositions:
     async def test_before_and_after_it_shows_nobody(self, world: World, status: str) -> None:
         trip = await world.trip_in(status)
         seen(world, "dan")
-        for caller in (RITA, ANN, viewer("vera", trip.id)):
+        for caller in (RITA, ANN):
             shown = await snapshot(world, caller, trip)
             assert (shown.location, shown.driver) == (None, None)
+
+    async def test_a_viewers_link_shows_a_trip_until_it_ends(self, world: World) -> None:
+        trip = await world.trip_in("in_progress")
+        vera = viewer("vera", trip.id)
+        await snapshot(world, vera, trip)
+        await world.move(ANN, trip, "completed")
+        with pytest.raises(Closed):
+            await snapshot(world, vera, trip)
 
     async def test_a_former_drivers_position_is_not_shown(self, world: World) -> None:
         trip = await world.trip_in("accepted")

@@ -19,19 +19,23 @@ from handlers.sessions import SessionHandler
 from handlers.snapshots import Snapshots
 from handlers.trips import TripHandler
 from models import commands, rooms
+from models.collections import revocation_key
 from models.commands import DriverAvailability
+from models.errors import Unavailable
 from models.facts import Fact, TripLocation
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Message, Read
 from models.points import Place, Sighting
 from models.presence import PresenceLimits
+from models.revocations import Revocation
 from models.rooms import Room
-from models.stores import PinGuard, Stores, TripRecord
+from models.stores import PinGuard, Stores, TripChange, TripQuery, TripRecord
 from models.trips import Status, Trip, followers
 
 NOW = 1_800_000_000_000
 DAY_MS = 86_400_000
+LOCATIONS_PER_S = 5
 HERE, THERE = Place(52.5, 13.4), Place(48.1, 11.6)
 WAY_TO: dict[str, list[str]] = {
     "requested": [],
@@ -76,6 +80,32 @@ class Clock:
         self.now += ms
 
 
+class Later:
+    """What is to be called later, once somebody lets the time go by."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._passed = 0
+        self._calls: list[tuple[Millis, Callable[[], None]]] = []
+
+    def __call__(self, in_ms: Millis, call: Callable[[], None]) -> None:
+        self._calls.append((self._passed + in_ms, call))
+
+    @property
+    def timers(self) -> int:
+        return len(self._calls)
+
+    def pass_by(self, ms: int) -> None:
+        """Let so many ms go by, and call what is due on the way."""
+        for _ in range(ms):
+            self._clock.advance(1)
+            self._passed += 1
+            due = [call for at, call in self._calls if at <= self._passed]
+            self._calls = [(at, call) for at, call in self._calls if at > self._passed]
+            for call in due:
+                call()
+
+
 class Told(Struct, frozen=True):
     """A fact, the room that it was told to, and whom it is of."""
 
@@ -118,6 +148,34 @@ class MemoryTrips:
             for record in self._records.values()
             if key in followers(record.trip)
             and (record.chat_until is None or record.chat_until > now)
+        ]
+
+    async def matching(
+        self, query: TripQuery, before: Id | None, limit: int
+    ) -> Sequence[TripRecord]:
+        await _others_first()
+        found = [
+            record
+            for trip_id, record in sorted(self._records.items(), reverse=True)
+            if (before is None or trip_id < before)
+            and query.rider_id in (None, record.trip.rider_id)
+            and query.driver_id in (None, record.trip.driver_id)
+            and query.status in (None, record.trip.status)
+        ]
+        return found[:limit]
+
+    async def versions(self, trip_ids: Sequence[Id]) -> Mapping[Id, int]:
+        await _others_first()
+        stored = {trip_id: self._records.get(trip_id) for trip_id in trip_ids}
+        return {trip_id: record.trip.version for trip_id, record in stored.items() if record}
+
+    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
+        await _others_first()
+        trips = (record.trip for record in self._records.values())
+        return [
+            TripChange(trip.id, trip.version, followers(trip))
+            for trip in trips
+            if trip.updated_at >= at
         ]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
@@ -179,6 +237,14 @@ class MemoryMessages:
         await _others_first()
         return len(self._messages.get(conversation_id, []))
 
+    async def continued(self, known: Mapping[Id, int]) -> Collection[Id]:
+        await _others_first()
+        return {
+            conversation_id
+            for conversation_id, seq in known.items()
+            if len(self._messages.get(conversation_id, ())) > seq
+        }
+
     async def newest_seqs(self, conversation_ids: Collection[Id]) -> Mapping[Id, int]:
         await _others_first()
         return {
@@ -195,11 +261,11 @@ class MemoryMessages:
 class MemoryConversations:
     def __init__(self) -> None:
         self._conversations: dict[Id, Conversation] = {}
-        self._created: dict[tuple[Id, Id], Id] = {}
+        self._created: dict[tuple[str, Id], Id] = {}
 
-    async def create(self, conversation: Conversation, client_id: Id) -> Conversation:
+    async def create(self, conversation: Conversation, creator: str, client_id: Id) -> Conversation:
         await _others_first()
-        key = conversation.created_by, client_id
+        key = creator, client_id
         conversation_id = self._created.setdefault(key, conversation.id)
         return self._conversations.setdefault(conversation_id, conversation)
 
@@ -220,6 +286,14 @@ class MemoryConversations:
             for conversation in self._conversations.values()
             if user_id in conversation.participants and conversation.closed_at is None
         ]
+
+    async def opened_since(self, at: Millis) -> Mapping[Id, Collection[Id]]:
+        await _others_first()
+        return {
+            conversation_id: conversation.participants
+            for conversation_id, conversation in self._conversations.items()
+            if conversation.closed_at is None and conversation.created_at >= at
+        }
 
 
 class MemoryReceipts:
@@ -249,6 +323,32 @@ class MemoryReceipts:
         }
 
 
+class MemoryRevocations:
+    """`away` is whether the store does not answer."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self._kept: dict[str, Revocation] = {}
+
+    async def add(self, revocation: Revocation) -> None:
+        await self._answer()
+        stored = self._kept.setdefault(revocation_key(revocation), revocation)
+        if revocation.at > stored.at:
+            self._kept[revocation_key(revocation)] = revocation
+
+    async def all(self) -> Sequence[Revocation]:
+        return await self.since(0)
+
+    async def since(self, at: Millis) -> Sequence[Revocation]:
+        await self._answer()
+        return [revocation for revocation in self._kept.values() if revocation.at >= at]
+
+    async def _answer(self) -> None:
+        await _others_first()
+        if self.away:
+            raise Unavailable("the store is away")
+
+
 class MemoryDrivers:
     def __init__(self) -> None:
         self._sightings: dict[Id, Sighting] = {}
@@ -268,7 +368,13 @@ class MemoryDrivers:
 
 
 def memory_stores(trips: MemoryTrips | None = None) -> Stores:
-    return Stores(trips or MemoryTrips(), MemoryMessages(), MemoryConversations(), MemoryReceipts())
+    return Stores(
+        trips or MemoryTrips(),
+        MemoryMessages(),
+        MemoryConversations(),
+        MemoryReceipts(),
+        MemoryRevocations(),
+    )
 
 
 class World:
@@ -281,7 +387,10 @@ class World:
         self.told: list[Told] = []
         self.trips = TripHandler(self.stores, self.publish, self.clock, DAY_MS)
         self.chat = ChatHandler(self.stores, self.publish, self.clock)
-        self.locations = LocationHandler(self.drivers, self.show, self.clock)
+        self.later = Later(self.clock)
+        self.locations = LocationHandler(
+            self.drivers, self.show, self.clock, self.later, per_s=LOCATIONS_PER_S
+        )
         self.sessions = SessionHandler(self.stores, self.drivers, self.clock)
         self.snapshots = Snapshots(self.stores, self.drivers, PresenceLimits(), self.clock)
 

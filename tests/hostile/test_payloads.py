@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import Struct
 
-from handlers.access import ACCESS
+from handlers.access import COMMANDS as ACCESS
 from tests.conftest import fresh, now
 from tests.hostile.raw import Session
 from tests.servers import Server

@@ -16,7 +16,7 @@ function open({ client, url, auth, parser, transports, headers, reconnection }) 
   clients.set(client, socket);
   socket.on("connect", () => say({ client, on: "connect" }));
   socket.on("connect_error", (error) =>
-    say({ client, on: "connect_error", message: error.message, data: error.data ?? null }),
+    say({ client, on: "connect_error", message: error.message, data: error.data ?? null, active: reconnection && socket.active }),
   );
   socket.on("disconnect", (reason) =>
     say({ client, on: "disconnect", reason, active: reconnection && socket.active }),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from models.errors import Unavailable
-from models.grouped import Grouped
+from models.grouped import SLOW_S, Grouped
 
 
 class Ledger:
@@ -41,12 +41,40 @@ async def test_who_comes_while_a_write_is_under_way_shares_the_next() -> None:
     assert ledger.groups == [[1], [2, 3, 4]]
 
 
-async def test_a_group_has_a_largest_size() -> None:
+async def test_a_group_has_a_largest_size_and_each_size_is_told() -> None:
     ledger = Ledger()
     ledger.is_open.set()
-    group = Grouped(ledger.write, at_most=2)
+    sizes: list[int] = []
+    group = Grouped(ledger.write, at_most=2, on_group=sizes.append)
     assert await asyncio.gather(*writers(group, range(1, 6))) == [-1, -2, -3, -4, -5]
     assert ledger.groups == [[1, 2], [3, 4], [5]]
+    assert sizes == [2, 2, 1]
+
+
+async def test_a_slow_group_does_not_delay_others() -> None:
+    slow, others = Ledger(), Ledger()
+    others.is_open.set()
+    group: Grouped[int, int] = Grouped(
+        lambda numbers: (slow if 1 in numbers else others).write(numbers), at_most=3, at_once=2
+    )
+    first = writers(group, range(1, 2))
+    await slow.is_writing.wait()
+    assert await asyncio.gather(*writers(group, range(2, 9))) == [-n for n in range(2, 9)]
+    assert others.groups == [[2, 3, 4], [5, 6, 7], [8]]
+    assert not first[0].done()
+    slow.is_open.set()
+    assert await asyncio.gather(*first) == [-1]
+
+
+async def test_no_more_groups_are_under_way_than_may_be() -> None:
+    ledger = Ledger()
+    group = Grouped(ledger.write, at_most=1, at_once=2)
+    tasks = writers(group, range(1, 5))
+    await ledger.is_writing.wait()
+    await asyncio.sleep(4 * SLOW_S)  # in which more would begin
+    assert ledger.groups == [[1], [2]]
+    ledger.is_open.set()
+    assert await asyncio.gather(*tasks) == [-1, -2, -3, -4]
 
 
 async def test_a_failure_is_told_to_everybody_in_the_group_only() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Kind, Message, Read
 from models.mongo import MongoStores, SchemaError, connect
 from models.points import Place
-from models.stores import PinGuard, Stores, TripRecord
+from models.revocations import KEPT_MS, Revocation, RevokedToken, RevokedUser
+from models.stores import PinGuard, Stores, TripQuery, TripRecord
 from models.trips import (
     Changed,
     Offer,
@@ -290,6 +292,24 @@ class TestTrips:
         await stores.trips.replace(accepted(record), 1)
         assert await stores.trips.with_expired_offer(NOW + 20, 10) == []
 
+    async def test_a_list_has_what_matches_the_newest_first(self, stores: Stores) -> None:
+        for trip_id, rider_id in {"b": "rita", "a": "rita", "c": "rudi", "d": "rita"}.items():
+            record = await stores.trips.create(new_record(trip_id, rider_id=rider_id))
+            if trip_id == "b":
+                await stores.trips.replace(accepted(record), 1)
+
+        async def listed(before: str | None, limit: int, **given: Any) -> list[str]:
+            found = await stores.trips.matching(TripQuery(**given), before, limit)
+            return [record.trip.id for record in found]
+
+        assert await listed(None, 10) == ["d", "c", "b", "a"]
+        assert await listed(None, 10, rider_id="rita") == ["d", "b", "a"]
+        assert await listed(None, 2, rider_id="rita") == ["d", "b"]
+        assert await listed("b", 2, rider_id="rita") == ["a"]
+        assert await listed(None, 10, rider_id="rita", status=Status.ACCEPTED) == ["b"]
+        assert await listed(None, 10, driver_id="dan") == ["b"]
+        assert await listed(None, 10, driver_id="dan", rider_id="rudi") == []
+
     @pytest.mark.parametrize("hostile", HOSTILE_IDS)
     async def test_any_id_is_only_itself(self, stores: Stores, hostile: str) -> None:
         await stores.trips.create(new_record("plain"))
@@ -490,18 +510,18 @@ class TestMessages:
 class TestConversations:
     async def test_a_conversation_comes_back_as_it_was_stored(self, stores: Stores) -> None:
         conversation = support()
-        assert await stores.conversations.create(conversation, "c1") == conversation
+        assert await stores.conversations.create(conversation, "agent:ann", "c1") == conversation
         assert await stores.conversations.get("s1") == conversation
         assert await stores.conversations.get("s2") is None
 
     async def test_created_twice_it_is_the_first_one(self, stores: Stores) -> None:
-        first = await stores.conversations.create(support("s1"), "same")
-        assert await stores.conversations.create(support("s2"), "same") == first
+        first = await stores.conversations.create(support("s1"), "agent:ann", "same")
+        assert await stores.conversations.create(support("s2"), "agent:ann", "same") == first
         assert await stores.conversations.get("s2") is None
 
     async def test_its_participants_have_it_until_it_is_closed(self, stores: Stores) -> None:
-        await stores.conversations.create(support("s1", ("rita", "dan")), "c1")
-        await stores.conversations.create(support("s2", ("rita",)), "c2")
+        await stores.conversations.create(support("s1", ("rita", "dan")), "agent:ann", "c1")
+        await stores.conversations.create(support("s2", ("rita",)), "agent:ann", "c2")
         found = await stores.conversations.open_with("rita")
         assert {conversation.id for conversation in found} == {"s1", "s2"}
         await stores.conversations.close("s2", NOW + 5)
@@ -509,7 +529,7 @@ class TestConversations:
         assert await stores.conversations.open_with("nobody") == []
 
     async def test_closing_again_does_not_move_its_end(self, stores: Stores) -> None:
-        await stores.conversations.create(support(), "c1")
+        await stores.conversations.create(support(), "agent:ann", "c1")
         await stores.conversations.close("s1", NOW + 5)
         await stores.conversations.close("s1", NOW + 9)
         assert await stores.conversations.get("s1") == replace(support(), closed_at=NOW + 5)
@@ -521,7 +541,7 @@ class TestConversations:
     @pytest.mark.parametrize("hostile", HOSTILE_IDS)
     async def test_any_id_is_only_itself(self, stores: Stores, hostile: str) -> None:
         conversation = support(hostile, (hostile, "rita"))
-        await stores.conversations.create(conversation, hostile)
+        await stores.conversations.create(conversation, "agent:ann", hostile)
         assert await stores.conversations.get(hostile) == conversation
         assert await stores.conversations.open_with(hostile) == [conversation]
 
@@ -576,6 +596,81 @@ class TestReceipts:
         assert await stores.receipts.of_user(hostile, [hostile]) == {hostile: Read(2, 1)}
 
 
+class TestRevocations:
+    async def test_they_come_back_as_they_were_stored(self, stores: Stores) -> None:
+        revocations: list[Revocation] = [RevokedToken("x", NOW), RevokedUser("x", NOW + 1)]
+        for revocation in revocations:
+            await stores.revocations.add(revocation)
+        assert in_order(await stores.revocations.all()) == revocations
+
+    async def test_a_new_database_has_none(self, stores: Stores) -> None:
+        assert await stores.revocations.all() == []
+        assert await stores.revocations.since(0) == []
+
+    async def test_those_since_a_moment_are_found(self, stores: Stores) -> None:
+        revocations = [RevokedToken(f"x{n}", NOW + n) for n in range(5)]
+        for revocation in revocations:
+            await stores.revocations.add(revocation)
+        assert in_order(await stores.revocations.since(NOW + 3)) == revocations[3:]
+        assert await stores.revocations.since(NOW + 5) == []
+        assert in_order(await stores.revocations.since(-5)) == revocations
+
+    @pytest.mark.parametrize("kind", [RevokedToken, RevokedUser])
+    async def test_of_several_the_latest_counts(
+        self, stores: Stores, kind: type[RevokedToken] | type[RevokedUser]
+    ) -> None:
+        for at in (NOW + 5, NOW, NOW + 9, NOW + 7):
+            await stores.revocations.add(kind("x", at))
+        assert await stores.revocations.all() == [kind("x", NOW + 9)]
+        assert await stores.revocations.since(NOW + 9) == [kind("x", NOW + 9)]
+
+    async def test_another_instance_finds_them_and_adds_its_own(self, opened: Opened) -> None:
+        one, other = opened().stores.revocations, opened().stores.revocations
+        await asyncio.gather(
+            *((one if n % 2 else other).add(RevokedUser("rita", NOW + n)) for n in range(20)),
+            *((one if n % 2 else other).add(RevokedToken(f"x{n}", NOW)) for n in range(20)),
+        )
+        found = await one.all()
+        assert RevokedUser("rita", NOW + 19) in found
+        assert len(found) == 21
+
+    async def test_more_than_the_driver_reads_at_once_come_back(
+        self, url: str, stores: Stores
+    ) -> None:
+        documents: list[dict[str, object]] = [
+            {"_id": f"token x{n}", "type": "RevokedToken", "token_id": f"x{n}", "at": NOW + n}
+            for n in range(2_500)
+        ]
+        with mongodb.client(url) as client:
+            client.get_default_database()[collections.REVOCATIONS.name].insert_many(documents)
+        expected = [RevokedToken(f"x{n}", NOW + n) for n in range(2_500)]
+        assert in_order(await stores.revocations.all()) == expected
+
+    async def test_the_store_forgets_them_when_no_token_can_be_left(
+        self, url: str, stores: Stores
+    ) -> None:
+        for revocation in (RevokedToken("x", NOW), RevokedToken("x", NOW + 7)):
+            await stores.revocations.add(revocation)
+        with mongodb.client(url) as client:
+            collection = client.get_default_database()[collections.REVOCATIONS.name]
+            document = collection.find_one({})
+            index = collection.index_information()["forget_at"]
+        assert document is not None
+        forget_at = datetime.fromtimestamp((NOW + KEPT_MS) // 1000, UTC) + timedelta(milliseconds=7)
+        assert document["forget_at"] == forget_at.replace(tzinfo=None)
+        assert (index["key"], index["expireAfterSeconds"]) == ([("forget_at", 1)], 0)
+
+    @pytest.mark.parametrize("hostile", HOSTILE_IDS)
+    async def test_any_id_is_only_itself(self, stores: Stores, hostile: str) -> None:
+        await stores.revocations.add(RevokedUser("plain", NOW))
+        await stores.revocations.add(RevokedUser(hostile, NOW + 1))
+        await stores.revocations.add(RevokedToken(hostile, NOW + 2))
+        assert in_order(await stores.revocations.since(NOW + 1)) == [
+            RevokedUser(hostile, NOW + 1),
+            RevokedToken(hostile, NOW + 2),
+        ]
+
+
 class TestSchema:
     async def test_many_instances_may_migrate_at_once(self, url: str) -> None:
         async with instances(url) as opened:
@@ -589,6 +684,24 @@ class TestSchema:
             for collection in collections.INDEXED:
                 found = set(database[collection.name].index_information())
                 assert found >= {index.name for index in collection.indexes}
+
+    async def test_an_index_that_is_new_in_the_code_is_created(
+        self, url: str, opened: Opened
+    ) -> None:
+        last = collections.INDEXED[-1]
+        with mongodb.client(url) as client:
+            database = client.get_default_database()
+            database.drop_collection(last.name)
+            await opened().migrate()
+            assert last.name not in database.list_collection_names()
+            schema = database[collections.SCHEMA.name]
+            for before in ({"$unset": {"indexes": 1}}, {"$set": {"indexes": "others"}}):
+                database.drop_collection(last.name)
+                schema.update_one({}, before)
+                await opened().migrate()
+                found = set(database[last.name].index_information())
+                assert found >= {index.name for index in last.indexes}
+        assert stored_version(url) == collections.SCHEMA_VERSION
 
     async def test_a_newer_schema_is_refused(self, url: str, opened: Opened) -> None:
         with mongodb.client(url) as client:
@@ -621,6 +734,8 @@ class TestSchema:
             (collections.CONVERSATIONS, {"participants": "rita", "open": True}),
             (collections.RECEIPTS, {"conversation_id": "t1"}),
             (collections.RECEIPTS, {"_id": {"$in": ["a", "b"]}}),
+            (collections.REVOCATIONS, {"at": {"$gte": NOW}}),
+            (collections.REVOCATIONS, {"_id": "user rita"}),
         ],
     )
     async def test_what_is_asked_often_is_served_by_an_index(
@@ -750,6 +865,10 @@ def support(conversation_id: str = "s1", participants: tuple[str, ...] = ("rita"
     )
 
 
+def in_order(revocations: Sequence[Revocation]) -> list[Revocation]:
+    return sorted(revocations, key=lambda revocation: revocation.at)
+
+
 def stored_version(url: str) -> object:
     with mongodb.client(url) as client:
         document = client.get_default_database()[collections.SCHEMA.name].find_one({})
@@ -769,10 +888,12 @@ async def everything_is_unavailable(connection: MongoStores) -> None:
         stores.trips.replace_pin_guard("t1", PinGuard(), PinGuard(1)),
         stores.messages.newest_seqs(["t1", "t2"]),
         stores.messages.between("t1", 0, 10),
-        stores.conversations.create(support(), "c1"),
+        stores.conversations.create(support(), "agent:ann", "c1"),
         stores.conversations.open_with("rita"),
         stores.receipts.advance("t1", "rita", Read(1, 1)),
         stores.receipts.of("t1"),
+        stores.revocations.add(RevokedToken("x", NOW)),
+        stores.revocations.since(NOW),
         *(stores.messages.append(draft(f"x{n}", f"t{n}"), "rita", NOW) for n in range(20)),
         *(stores.trips.get(f"t{n}") for n in range(20)),
     ]

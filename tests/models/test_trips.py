@@ -13,6 +13,7 @@ from models.identity import Identity, Role
 from models.points import Place
 from models.trips import (
     MAX_OPTIONAL_CHANGES,
+    MAX_TRIP_BYTES,
     Changed,
     Event,
     Offer,
@@ -354,6 +355,16 @@ class TestOffers:
         for step in WAY_TO["completed"]:
             trip = by_staff(trip, step)
         assert trip.version == MAX_OPTIONAL_CHANGES + 4
+
+    def test_a_trip_that_has_grown_large_takes_transitions_only(self) -> None:
+        trip = new_trip()
+        stops = tuple(Place(lat, 1.0, "x" * 500) for lat in range(20))
+        while len(msgspec.json.encode(trip)) <= MAX_TRIP_BYTES:
+            trip = edited(trip, Changed(stops=stops[trip.version % 2 :]), RITA, NOW)
+        assert trip.version < MAX_OPTIONAL_CHANGES
+        with pytest.raises(TooLarge):
+            edited(trip, Changed(stops=()), RITA, NOW)
+        assert by_staff(trip, "cancelled").has_ended
 
 
 class TestEdits:

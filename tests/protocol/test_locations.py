@@ -107,10 +107,11 @@ async def test_locations_are_shown_from_accepted_to_the_end_only(
         if status != "requested":
             await people.driver.ok("trip:update", {"trip_id": trip_id, "status": status})
             await hears_version(people.rider, trip_id, number)
-        if status not in ("requested", "completed"):
-            shown.append(number)
+        is_shown = status not in ("requested", "completed")
+        shown += [number] * is_shown
         await people.driver.ok("driver:location", point(number))
-        await people.rider.hears("trip:location", where(trip_id=other, seq=number))
+        for watched in (other, trip_id)[: 1 + is_shown]:
+            await people.rider.hears("trip:location", where(trip_id=watched, seq=number))
     await people.passed(people.rider)
     assert _seqs(people.rider, trip_id) == shown
     snapshot = await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
@@ -277,3 +278,61 @@ async def test_points_do_not_wait_for_other_commands(cluster: Cluster, connect: 
     heard = _seqs(people.rider, trip_id)
     assert heard == sorted(set(heard))
     await passed(await connect(cluster.second, "agent", fresh("agent")), people.rider)
+
+
+async def test_riders_get_the_newest_of_what_comes_too_fast(
+    cluster: Cluster, connect: Connect
+) -> None:
+    people = await cast(cluster, connect)
+    trip_id = await people.trip("accepted")
+    await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+    start = now()
+    for number in range(1, 101):
+        fast = {**point(number), "ts": start + number}
+        assert (await people.driver.ok("driver:location", fast))["accepted"] == 1
+    await people.rider.hears("trip:location", where(trip_id=trip_id, seq=100))
+    await people.passed(people.rider)
+    shown = _seqs(people.rider, trip_id)
+    assert (shown[0], shown[-1]) == (1, 100)
+    assert shown == sorted(set(shown))
+    assert len(shown) < 100
+
+
+async def test_a_point_that_cannot_be_true_is_shown_to_nobody(
+    cluster: Cluster, connect: Connect
+) -> None:
+    people = await cast(cluster, connect)
+    trip_id = await people.trip("accepted")
+    await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+    start = now() - 10_000
+    batch = [{**point(n), "ts": start + n * 1_000} for n in range(1, 6)]
+    batch[2] |= {"lat": 0.0}
+    batch[3] |= {"accuracy": 5_000}
+    answer = await people.driver.ok("driver:location", batch)
+    assert answer["accepted"] == 3
+    assert answer["rejected"] == [
+        {"seq": 3, "code": "implausible"},
+        {"seq": 4, "code": "inaccurate"},
+    ]
+    assert (await people.rider.hears("trip:location"))["seq"] == 5
+
+
+async def test_the_filter_goes_on_where_it_was_on_another_instance(
+    cluster: Cluster, connect: Connect
+) -> None:
+    """Two points of a jump are in doubt when the driver moves; the third makes it believed."""
+    people = await cast(cluster, connect)
+    trip_id = await people.trip("accepted")
+    watcher = await connect(cluster.second, "agent", fresh("agent"))
+    start = now() - 20_000
+    way = [{**point(n), "ts": start + n * 1_000} for n in range(1, 6)]
+    for jumped in way[2:]:
+        jumped["lat"] = 0.0
+    first = await people.driver.ok("driver:location", way[:4])
+    assert [refused["code"] for refused in first["rejected"]] == ["implausible"] * 2
+    await people.driver.close()
+    deadline = now() + 10_000
+    while (await watcher.ok("trip:subscribe", {"trip_id": trip_id}))["location"] is None:
+        assert now() < deadline
+    moved = await connect(cluster.second, "driver", people.driver.user_id)
+    assert (await moved.ok("driver:location", way[4]))["accepted"] == 1

@@ -113,7 +113,8 @@ def test_events_are_named_where_they_are_defined_and_nowhere_else() -> None:
         for text in texts(tree_of(path))
         if event.match(text) and "simulation" not in path.parts
     }
-    assert named == {"models.commands", "models.facts", "models.messages"}
+    names = {"models.commands", "models.facts", "models.messages", "models.requests"}
+    assert named == names
 
 
 class TestTheHotPath:

@@ -318,6 +318,27 @@ async def test_a_redis_that_takes_nothing_costs_messages_and_not_memory(
     assert one.bus.dropped == dropped
 
 
+async def test_it_is_told_as_long_as_redis_is_heard(valkey: Valkey, start: Open) -> None:
+    heard: list[bool] = []
+    instance = await start(valkey.url, probe_every=0.01, deaf_after=0.4)
+    instance.bus.on_heard = lambda: heard.append(instance.bus.alive)
+    await eventually(lambda: len(heard) > 2)
+    valkey.freeze()
+    await eventually(lambda: not instance.bus.alive)
+    frozen = len(heard)
+    valkey.thaw()
+    await eventually(lambda: len(heard) > frozen)
+    assert all(heard)
+
+
+async def test_it_is_told_what_a_message_through_redis_takes(valkey: Valkey, start: Open) -> None:
+    seconds: list[float] = []
+    instance = await start(valkey.url, probe_every=0.01)
+    instance.bus.on_round_trip = seconds.append
+    await eventually(lambda: len(seconds) > 2)
+    assert all(0 < each < 60 for each in seconds)
+
+
 async def test_a_frozen_redis_is_noticed(valkey: Valkey, start: Open) -> None:
     instance = await start(valkey.url, probe_every=0.05, deaf_after=0.4)
     assert instance.bus.alive

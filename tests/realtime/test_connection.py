@@ -4,14 +4,20 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from models.facts import TripStatus
 from models.identity import Identity, Role
+from models.trips import Relation, Status
 from realtime.connection import Connection, Request
+from realtime.feeds import TripFeed
 from realtime.wire import JSON, Frame
 
 if TYPE_CHECKING:
     from realtime.engine import Socket
 
 RITA = Identity("rita", Role.RIDER, expires_at=2**50)
+FIFTH = TripStatus(
+    trip_id="one", version=5, status=Status.ARRIVED, driver_id="dan", offer=None, at=0, by="dan"
+)
 
 
 class Ear:
@@ -67,3 +73,16 @@ async def test_commands_of_one_name_can_be_taken_out_of_their_turn() -> None:
     assert connection.pending_bytes == 20
     assert [connection.next_request().ack_id for _ in range(2)] == [0, 2]
     assert connection.waiting("driver:location") == []
+
+
+async def test_the_version_of_a_trip_is_known_where_it_is_followed_and_none_is_missing() -> None:
+    connection, _ = connected()
+    feed = TripFeed("one")
+    member = connection.members[feed.room] = feed.add(connection)
+    feed.versions.start(3)
+    assert connection.heard_version("one") is None
+    feed.admit(member, Relation.RIDER)
+    assert connection.heard_version("one") == 3
+    feed.take_status(FIFTH)
+    assert connection.heard_version("one") is None
+    assert connection.heard_version("another") is None

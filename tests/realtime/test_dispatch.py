@@ -82,7 +82,7 @@ class Server:
         )
         handlers = dispatch.Handlers(
             sessions=Sessions(
-                tokens=self.tokens,
+                verify=self.tokens.verify,
                 following=self.following,
                 publish=world.publish,
                 clock=world.clock,
@@ -132,7 +132,7 @@ async def server() -> AsyncIterator[Server]:
 
 class TestTable:
     async def test_every_command_that_somebody_may_give_is_there(self, server: Server) -> None:
-        assert {*server.commands, commands.DRIVER_LOCATION} == set(access.ACCESS)
+        assert {*server.commands, commands.DRIVER_LOCATION} == set(access.COMMANDS)
 
     async def test_each_event_has_the_payload_of_its_name(self, server: Server) -> None:
         for event, command in server.commands.items():

@@ -118,6 +118,23 @@ async def test_a_client_is_told_what_it_is_held_to() -> None:
         client.close()
 
 
+async def test_while_something_is_in_the_way_newcomers_are_told_to_come_back(
+    place: Place,
+) -> None:
+    inside, _ = await place.polling()
+    place.engine.obstacle = lambda: "not now"
+    refused = await request(place.url, "GET", POLLING)
+    assert refused.status == 503
+    assert 1 <= int(refused.headers["retry-after"]) <= 5
+    assert msgspec.json.decode(refused.body) == {
+        "error": {"code": "unavailable", "message": "not now", "retry": True}
+    }
+    assert await place.post(inside, b"4hello") == 200
+    await place.witness.sees("text", b"hello")
+    place.engine.obstacle = lambda: None
+    await place.polling()
+
+
 async def test_clients_are_pinged_all_the_time_on_both_transports() -> None:
     limits = Limits(ping_interval_s=0.05, ping_timeout_s=60, connect_within_s=None)
     async with serving(limits) as place:

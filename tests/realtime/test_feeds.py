@@ -262,6 +262,48 @@ class TestHolding:
         member.release()
         assert rita.seqs == [2]
 
+    async def test_who_turns_out_to_be_a_stranger_hears_nothing_of_what_waited(self) -> None:
+        ride, eve = Ride(served()), Client(EVE)
+        ride.seat(Client(RITA))
+        member = ride.join(eve)
+        ride.move("arriving")
+        ride.say(1)
+        member.release()
+        assert eve.names == []
+
+    async def test_a_driver_that_goes_while_it_waits_hears_that_and_nothing_after_it(self) -> None:
+        ride, dan = Ride(served()), Client(DAN)
+        ride.seat(Client(RITA))
+        read, member = ride.trip, ride.join(dan)
+        ride.move("requested")
+        ride.say(1)
+        ride.move("accepted", "eve")
+        ride.move("arriving")
+        ride.admit(member, trip=read)
+        assert (dan.versions, dan.seqs) == ([3], [])
+
+    async def test_a_driver_that_goes_and_comes_back_while_it_waits_hears_both(self) -> None:
+        ride, dan = Ride(served()), Client(DAN)
+        ride.seat(Client(RITA))
+        read, member = ride.trip, ride.join(dan)
+        for step, driver_id in (("requested", None), ("accepted", "eve"), ("requested", None)):
+            ride.move(step, driver_id)
+        ride.move("accepted", "dan")
+        ride.move("arriving")
+        ride.admit(member, trip=read)
+        assert dan.versions == [3, 6, 7]
+
+    async def test_messages_from_before_a_driver_came_are_not_among_what_waited(self) -> None:
+        ride, dan = Ride(new_trip(Offer("dan"))), Client(DAN)
+        ride.seat(Client(RITA))
+        read, member = ride.trip, ride.join(dan)
+        ride.say(1, 2)
+        ride.move("accepted", "dan")
+        ride.say(3)
+        ride.admit(member, trip=read)
+        assert member in ride.newly_driving  # and is brought what it may read
+        assert (dan.versions, dan.seqs) == ([2], [])
+
     async def test_a_member_that_is_not_held_hears_at_once(self) -> None:
         ride, rita, other = Ride(served()), Client(RITA), Client(RITA)
         ride.seat(rita, other)
@@ -586,6 +628,14 @@ class TestLocations:
         ride.feed.unwatch(ride.feed.members[rita.connection])
         ride.locate(1)
         assert rita.names == []
+
+    async def test_who_looks_again_is_not_told_what_the_snapshot_has(self) -> None:
+        ride, rita, ann = Ride(served()), Client(RITA), Client(ANN)
+        ride.watch(rita, ann)
+        ride.watch(rita, ts=1)
+        assert (rita.located, ann.located) == ([], [1])
+        ride.locate(2)
+        assert rita.located == [2]
 
     async def test_before_acceptance_and_after_the_end_there_are_none(self) -> None:
         ride, rita = Ride(new_trip(Offer("dan"))), Client(RITA)

@@ -98,6 +98,15 @@ async def test_nobody_joins_any_more_while_the_server_stops(place: Place) -> Non
     client.close()
 
 
+async def test_nobody_joins_while_something_is_in_the_way(place: Place) -> None:
+    client = await place.client()
+    place.gateway.engine.obstacle = lambda: "not now"
+    client.send("40")
+    assert await client.rest() == ([], 1000)
+    assert place.told == []
+    client.close()
+
+
 async def test_who_has_left_everything_and_does_not_come_again_is_closed(place: Place) -> None:
     client = await place.client("/", "/lobby")
     client.send("41", "41/lobby,")

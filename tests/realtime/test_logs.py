@@ -1,5 +1,6 @@
 """Logs: one line per record, whatever the input, and no secrets in it."""
 
+import asyncio
 import io
 import json
 import logging
@@ -12,12 +13,34 @@ import jwt
 import pytest
 
 from models.identity import Role
-from realtime.logs import JsonFormatter, TextFormatter
+from realtime.logs import (
+    MOST_OTHERS,
+    MOST_WARNINGS,
+    WINDOW_S,
+    GatheringHandler,
+    JsonFormatter,
+    Limit,
+    TextFormatter,
+)
 
 ROOT = Path(__file__).parents[2]
 TOKEN = jwt.encode({"sub": "ada"}, "a secret that is long enough to sign with")
 
 Say = Callable[[logging.Logger], object]
+
+
+class Writes(io.StringIO):
+    """A stream that keeps what was written at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+        self.written = asyncio.Event()
+
+    def write(self, text: str, /) -> int:
+        self.writes.append(text)
+        self.written.set()
+        return len(text)
 
 
 def written(formatter: logging.Formatter, say: Say) -> str:
@@ -221,3 +244,147 @@ class TestConfigure:
             "configure('error', 'text')\nlogging.getLogger('aiohttp.access').warning('no')"
         )
         assert written == ""
+
+
+class TestGathering:
+    """In a process, as its standard error is what is written to."""
+
+    def test_lines_are_written_in_order_however_the_process_ends(self) -> None:
+        written = run(
+            "configure('info', 'text')\n"
+            "import asyncio\n"
+            "async def work():\n"
+            "    for number in range(3): logging.info('%d', number)\n"
+            "    logging.warning('3')\n"
+            "    logging.info('4')\n"
+            "asyncio.run(work())\n"
+            "logging.info('5')\n"
+            "async def fail():\n"
+            "    logging.info('6')\n"
+            "    raise SystemExit(0)\n"
+            "asyncio.run(fail())\n"
+        )
+        assert [line[-1] for line in written.splitlines()] == list("0123456")
+
+    async def test_what_waits_is_written_soon_and_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out = Writes()
+        monkeypatch.setattr(sys, "stderr", out)
+        logger = logging.Logger("realtime.test")
+        logger.addHandler(GatheringHandler())
+        logger.info("one")
+        logger.info("two")
+        assert out.writes == []
+        await asyncio.wait_for(out.written.wait(), 10)
+        assert out.writes == ["one\ntwo\n"]
+
+    async def test_a_warning_does_not_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        out = Writes()
+        monkeypatch.setattr(sys, "stderr", out)
+        logger = logging.Logger("realtime.test")
+        logger.addHandler(GatheringHandler())
+        logger.info("one")
+        logger.warning("two")
+        assert out.writes == ["one\ntwo\n"]
+
+
+class Limited:
+    """A logger whose lines go through a limit, and a clock to turn."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.now = 0.0
+        self.limit = Limit(self._write, clock=lambda: self.now)
+        self.log = logging.Logger("realtime.test")
+        handler = logging.Handler()
+        handler.emit = self._write  # type: ignore[method-assign]
+        handler.addFilter(self.limit)
+        self.log.addHandler(handler)
+
+    def _write(self, record: logging.LogRecord) -> None:
+        self.lines.append(TextFormatter().format(record).partition(" ")[2])
+
+
+class TestLimit:
+    def test_a_flood_becomes_some_lines_and_how_many_more(self) -> None:
+        limited = Limited()
+        for number in range(100):
+            limited.log.warning("no store: %s", number)
+        limited.now = WINDOW_S
+        limited.log.warning("no store: %s", "again")
+        first = [f"no store: {number}" for number in range(MOST_WARNINGS)]
+        left_out = 100 - MOST_WARNINGS
+        more = f"{left_out - 1} more like it in the last 10 s left_out={left_out}"
+        then = [f"no store: {MOST_WARNINGS}: this and {more}", "no store: again"]
+        assert limited.lines == [f"WARNING realtime.test: {line}" for line in first + then]
+
+    def test_an_end_tells_what_was_left_out_until_then(self) -> None:
+        limited = Limited()
+        for _ in range(MOST_WARNINGS + 2):
+            limited.log.error("no store")
+        limited.limit.tell_all()
+        limited.limit.tell_all()
+        assert len(limited.lines) == MOST_WARNINGS + 1
+        assert limited.lines[-1].endswith("left_out=2")
+
+    def test_lines_of_other_kinds_are_let_through(self) -> None:
+        limited = Limited()
+        for _ in range(100):
+            limited.log.warning("no store")
+        before = len(limited.lines)
+        limited.log.error("no store")
+        limited.log.warning("no bus")
+        fail(limited.log, "one")
+        assert len(limited.lines) == before + 3
+
+    def test_every_kind_of_exception_is_a_kind_of_line(self) -> None:
+        limited = Limited()
+        for kind in (KeyError, ValueError):
+            for _ in range(100):
+                limited.log.error("a command failed", exc_info=kind("x"))
+        assert len(limited.lines) == 2 * MOST_WARNINGS
+
+    def test_connections_may_come_and_go_in_numbers(self) -> None:
+        limited = Limited()
+        for _ in range(MOST_OTHERS + 10):
+            limited.log.info("connection opened")
+            limited.log.info("connection closed")
+        assert len(limited.lines) == 2 * MOST_OTHERS
+
+    def test_what_is_for_debugging_is_not_limited(self) -> None:
+        limited = Limited()
+        for _ in range(MOST_OTHERS + 10):
+            limited.log.debug("detail")
+        assert len(limited.lines) == MOST_OTHERS + 10
+
+    def test_messages_that_are_made_up_each_time_are_limited_in_the_end(self) -> None:
+        limited = Limited()
+        for number in range(10_000):
+            limited.log.warning(f"made up: {number}")
+        assert len(limited.lines) < 2_000
+
+    def test_what_was_left_out_forges_no_line(self) -> None:
+        limited = Limited()
+        for _ in range(100):
+            limited.log.warning("said: %s", f"hi\n2026 INFO realtime.test: paid {TOKEN}")
+        limited.limit.tell_all()
+        assert "\n" not in limited.lines[-1]
+        assert "<token>" in limited.lines[-1]
+
+    async def test_a_loop_tells_when_the_flood_is_over(self) -> None:
+        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        limit = Limit(lambda record: told.set_result(record.getMessage()), window_s=0.01)
+        record = logging.makeLogRecord({"name": "a", "levelno": logging.ERROR, "msg": "again"})
+        while limit.filter(record):
+            pass
+        async with asyncio.timeout(15):
+            assert (await told).startswith("again: this and 0 more")
+
+    def test_a_process_that_ends_tells_what_was_left_out(self) -> None:
+        written = run(
+            "configure('info', 'json')\nfor _ in range(100): logging.warning('no store')\n"
+        )
+        lines = [json.loads(line) for line in written.splitlines()]
+        assert len(lines) == MOST_WARNINGS + 1
+        assert lines[-1]["left_out"] == 100 - MOST_WARNINGS

@@ -11,12 +11,13 @@ from aiohttp import web
 from msgspec import Raw, Struct
 
 from models.commands import ChatHistory, DriverStatus, TripSubscribe
-from models.errors import Conflict, Unavailable
+from models.errors import Conflict, Internal, RidewireError, Unavailable
 from models.identity import Role
 from models.presence import PresenceLimits
 from models.stores import TripRecord
 from realtime import dispatch
 from realtime.connection import Connection
+from realtime.draining import BACK_WITHIN_MS, send_away
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.metrics import Metrics
@@ -71,10 +72,13 @@ class Scripted:
         self.begun: list[str] = []
         self.gate = asyncio.Event()
         self.then: Then | None = None
+        self.error: RidewireError | None = None
 
     async def wait(self, _connection: Connection, command: TripSubscribe) -> tuple[object, Any]:
         self.begun.append(command.trip_id)
         await self.gate.wait()
+        if self.error is not None:
+            raise self.error
         return {"ok": True, "trip_id": command.trip_id}, self.then
 
     async def fail(self, _connection: Connection, _command: ChatHistory) -> tuple[object, None]:
@@ -134,7 +138,7 @@ async def stage() -> AsyncIterator[Stage]:
         tasks=tasks,
     )
     sessions = Sessions(
-        tokens=tokens,
+        verify=tokens.verify,
         following=following,
         publish=world.publish,
         clock=world.clock,
@@ -297,8 +301,56 @@ class TestFailures:
             error = (await session.call("chat:history", {"conversation_id": "c"}))["error"]
         assert (error["code"], error["message"]) == ("internal", "the server failed")
         assert "the server's own fault" in caplog.text
+        [line] = [vars(record) for record in caplog.records if record.name == "realtime.rides"]
+        [connection] = stage.sessions.all()
+        assert line["connection"] == connection.id
+        assert (line["event"], line["conversation"], line["trip"]) == ("chat:history", "c", None)
         await session.ok("trip:subscribe", {"trip_id": "t"})
         session.close()
+
+    @pytest.mark.parametrize(
+        ("error", "has_traceback"), [(Unavailable("away"), False), (Internal("no"), True)]
+    )
+    async def test_what_a_store_did_not_do_is_logged_with_what_it_was_about(
+        self,
+        stage: Stage,
+        caplog: pytest.LogCaptureFixture,
+        error: RidewireError,
+        has_traceback: bool,
+    ) -> None:
+        session = await stage.open()
+        stage.scripted.error = error
+        stage.scripted.gate.set()
+        await session.call("trip:subscribe", {"trip_id": "t1"})
+        [line] = [vars(record) for record in caplog.records if record.name == "realtime.rides"]
+        assert (line["event"], line["trip"], line["conversation"]) == ("trip:subscribe", "t1", None)
+        assert bool(line["exc_info"]) is has_traceback
+        session.close()
+
+    async def test_a_payload_that_says_nothing_sane_of_itself_is_not_in_the_log(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        session = await stage.open()
+        stage.scripted.error = Unavailable("away")
+        stage.scripted.gate.set()
+        forged = "t1 2026-01-31T12:00:00.000Z INFO realtime.app: paid"
+        await session.call("trip:subscribe", {"trip_id": "t1", "conversation_id": forged})
+        [line] = [vars(record) for record in caplog.records if record.name == "realtime.rides"]
+        assert (line["trip"], line["conversation"]) == (None, None)
+        session.close()
+
+    async def test_refused_connections_are_logged(
+        self, stage: Stage, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        stranger = await WebSocket.open(stage.url)
+        await stranger.receive()
+        with caplog.at_level(logging.INFO):
+            stranger.send('40{"token":"a.secret.token"}')
+            await stranger.receive()
+        [line] = [vars(record) for record in caplog.records if record.msg == "connection refused"]
+        assert (line["code"], line["remote"]) == ("unauthorized", "127.0.0.1")
+        assert "secret" not in str(line)
+        stranger.close()
 
     async def test_so_is_one_at_a_location(
         self, stage: Stage, caplog: pytest.LogCaptureFixture
@@ -406,7 +458,7 @@ class TestLocations:
 class TestEnds:
     async def test_draining_sends_everybody_away_at_spread_out_times(self, stage: Stage) -> None:
         sessions = [await stage.open(user_id=f"dan{number}") for number in range(10)]
-        stage.rides.drain()
+        await send_away(stage.sessions.all(), 1.0)
         waits = set()
         for session in sessions:
             ended, code = await session.ends()
@@ -414,7 +466,29 @@ class TestEnds:
             assert [(end["code"], end["retry"]) for end in ended] == [("draining", True)]
             waits.add(ended[0]["retry_in_ms"])
         assert len(waits) > 1
-        assert all(0 <= wait < 5_000 for wait in waits)
+        assert all(0 <= wait < BACK_WITHIN_MS for wait in waits)
+
+    async def test_who_has_a_command_under_way_is_answered_before_it_is_sent_away(
+        self, stage: Stage
+    ) -> None:
+        busy, idle = await stage.open(user_id="dan"), await stage.open(user_id="eve")
+        busy.socket.send(subscribe(1))
+        await until(lambda: bool(stage.scripted.begun))
+        leaving = asyncio.create_task(send_away(stage.sessions.all(), 60.0))
+        await idle.ends()
+        assert busy.heard("session:ended") == []
+        stage.scripted.gate.set()
+        ended, _ = await busy.ends()
+        assert [end["code"] for end in ended] == ["draining"]
+        await leaving
+
+    async def test_who_is_never_done_is_sent_away_in_the_end(self, stage: Stage) -> None:
+        busy = await stage.open()
+        busy.socket.send(subscribe(1))
+        await until(lambda: bool(stage.scripted.begun))
+        await send_away(stage.sessions.all(), 0.1)
+        ended, _ = await busy.ends()
+        assert [end["code"] for end in ended] == ["draining"]
 
     async def test_who_leaves_and_comes_again_on_its_transport_hears_nothing_of_before(
         self, stage: Stage

@@ -71,6 +71,11 @@ class TestDefaults:
             chat_after_trip_ms=24 * 3_600_000,
             driver_stale_ms=10_000,
             driver_offline_ms=60_000,
+            connects_per_s=500,
+            max_accuracy_m=200,
+            max_speed_mps=70,
+            locations_per_s=5,
+            drain_s=25,
         )
 
     def test_production_listens_on_all_addresses(self) -> None:
@@ -127,6 +132,11 @@ class TestValues:
             CHAT_HOURS_AFTER_TRIP="2",
             DRIVER_STALE_S="5",
             DRIVER_OFFLINE_S="30",
+            CONNECTS_PER_S="50",
+            MAX_ACCURACY_M="50",
+            MAX_SPEED_MPS="40",
+            LOCATIONS_PER_S="2",
+            DRAIN_S="0",
         )
         assert (every.host, every.port, every.workers) == ("::1", 0, 4)
         assert every.redis_url == "redis+sentinel://:pw@a:26379,b:26379/main/0"
@@ -145,6 +155,9 @@ class TestValues:
         assert every.data_dir == tmp_path
         assert every.chat_after_trip_ms == 2 * 3_600_000
         assert (every.driver_stale_ms, every.driver_offline_ms) == (5_000, 30_000)
+        assert (every.connects_per_s, every.drain_s) == (50, 0)
+        assert (every.max_accuracy_m, every.max_speed_mps) == (50, 40)
+        assert every.locations_per_s == 2
 
     @pytest.mark.parametrize(
         ("name", "text"),
@@ -182,6 +195,11 @@ class TestValues:
             ("CHAT_HOURS_AFTER_TRIP", "1.5"),
             ("DRIVER_STALE_S", "0"),
             ("DRIVER_OFFLINE_S", "10"),
+            ("CONNECTS_PER_S", "0"),
+            ("MAX_ACCURACY_M", "0"),
+            ("MAX_SPEED_MPS", "fast"),
+            ("LOCATIONS_PER_S", "0"),
+            ("DRAIN_S", "-1"),
         ],
     )
     def test_a_wrong_value_is_told_with_what_was_expected(self, name: str, text: str) -> None:

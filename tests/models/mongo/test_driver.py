@@ -1,6 +1,8 @@
 """What the driver's errors become, and which database is meant."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from models.errors import Internal, Unavailable
 from models.mongo.driver import Collection, Database, Duplicate, Outcome, encoded
 from tests.models import mongodb
+from tests.observers import Notebook
 
 
 @pytest.fixture
@@ -36,6 +39,55 @@ async def test_a_question_that_is_never_answered_holds_up_no_later_one(tmp_path:
             assert await collection.get("a") == {"_id": "a"}
             assert await collection.existing(["a", "b"]) == {"a"}
             await database.close()
+
+
+async def test_every_call_is_told_with_what_went_wrong(tmp_path: Path) -> None:
+    notebook = Notebook()
+    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
+        database = Database(url, "unused", notebook)
+        collection = database.collection("things")
+        await collection.insert({"_id": "a"})
+        with suppress(Duplicate):
+            await collection.insert({"_id": "a"})
+        await collection.insert_each([encoded({"_id": key}) for key in "ab"])
+        await collection.get("a")
+        with suppress(Internal):
+            await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
+        await database.close()
+    assert notebook.operations == [
+        ("insert_one", ""),
+        ("insert_one", ""),
+        ("insert_many", ""),
+        ("find", ""),
+        ("update_one", "refused"),
+    ]
+
+
+async def test_a_store_that_is_away_is_told() -> None:
+    notebook = Notebook()
+    database = Database("mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=10", "unused", notebook)
+    with pytest.raises(Unavailable):
+        await database.ping(5)
+    with pytest.raises(Unavailable):
+        await database.collection("things").find({})
+    await database.close()
+    assert notebook.operations == [("ping", "unavailable"), ("find", "unavailable")]
+
+
+async def test_a_call_that_nobody_waits_for_any_longer_is_told(tmp_path: Path) -> None:
+    notebook = Notebook()
+    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
+        async with mongodb.LossyProxy(url) as proxy:
+            database = Database(proxy.url, "unused", notebook)
+            collection = database.collection("things")
+            await collection.insert({"_id": "a"})
+            proxy.swallow_next_question()
+            asking = asyncio.create_task(collection.find({}))
+            await asyncio.sleep(0)
+            asking.cancel()
+            await asyncio.wait((asking,))
+            await database.close()
+    assert notebook.operations[-1] == ("find", "no_answer")
 
 
 async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None:

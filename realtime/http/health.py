@@ -7,18 +7,18 @@ from typing import Final
 import msgspec
 from aiohttp import web
 
-from realtime import metrics
-
 CHECK_WITHIN_S: Final = 2.0
 
 Check = Callable[[], Awaitable[str | None]]
 """What is wrong with one part now; None when it is well."""
+Expose = Callable[[str], Awaitable[tuple[bytes, str]]]
+"""What is counted, and its content type, by an `Accept` header."""
 
 
 class Routes:
-    def __init__(self, checks: Mapping[str, Check], exposition: Callable[[], bytes]) -> None:
+    def __init__(self, checks: Mapping[str, Check], expose: Expose) -> None:
         self._checks = checks
-        self._exposition = exposition
+        self._expose = expose
 
     def add_to(self, app: web.Application) -> None:
         app.router.add_get("/healthz", self._healthz)
@@ -36,8 +36,9 @@ class Routes:
             return _json({"status": "unready", "problems": problems}, status=503)
         return _json({"status": "ready"})
 
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(body=self._exposition(), headers={"Content-Type": metrics.CONTENT_TYPE})
+    async def _metrics(self, request: web.Request) -> web.Response:
+        body, content_type = await self._expose(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
 
 async def _ask(check: Check) -> str | None:

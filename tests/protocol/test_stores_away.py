@@ -1,0 +1,141 @@
+"""A store is down or frozen: what needs it says so, what does not goes on, and all comes back."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+from msgspec import Struct
+
+from tests.clients import Client
+from tests.conftest import Cluster, Connect, fresh
+from tests.relay import Relay
+from tests.rides import Cast, cast, hears_version, point, say, seqs, where
+from tests.servers import Server
+
+
+class Behind(Struct, frozen=True):
+    """A server whose stores stand behind relays of the test's, and people on it."""
+
+    server: Server
+    mongodb: Relay
+    redis: Relay
+    people: Cast
+
+    async def problems(self) -> dict[str, str]:
+        """What `/readyz` says is wrong."""
+        url = f"{self.server.url}/readyz"
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            found: dict[str, str] = (await response.json()).get("problems", {})
+            return found
+
+
+@pytest.fixture
+async def behind(cluster: Cluster, connect: Connect) -> AsyncIterator[Behind]:
+    stores = cluster.stores
+    async with (
+        Relay.to(str(stores.mongodb_url)) as mongodb,
+        Relay.to(str(stores.redis_url)) as redis,
+    ):
+        settings = {"MONGODB_URL": mongodb.url, "REDIS_URL": redis.url}
+        server = await Server.start(settings)
+        people = await cast(Cluster(server.url, server.url, stores), connect)
+        yield Behind(server, mongodb, redis, people)
+        mongodb.mend()
+        redis.mend()
+        await server.stop()
+
+
+def away(behind: Behind, store: str, how: str) -> Relay:
+    relay: Relay = getattr(behind, store)
+    getattr(relay, how)()
+    return relay
+
+
+async def until_it_is_done(client: Client, event: str, payload: dict[str, Any]) -> Any:
+    """Send a command again, as it was, as long as it may have been done and may not."""
+    while True:
+        answer = await client.call(event, payload)
+        if answer["ok"]:
+            return answer
+        assert (answer["error"]["code"], answer["error"]["retry"]) == ("unavailable", True)
+
+
+@pytest.mark.parametrize("how", ["cut", "silence"])
+async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retried(
+    behind: Behind, how: str
+) -> None:
+    people = behind.people
+    trip_id = await people.trip("accepted")
+    await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+    relay = away(behind, "mongodb", how)
+
+    message = {"conversation_id": trip_id, "client_id": fresh("message"), "text": "are you there?"}
+    move = {"trip_id": trip_id, "status": "arriving"}
+    for client, event, payload in (
+        (people.rider, "chat:send", message),
+        (people.driver, "trip:update", move),
+        (people.dispatcher, "chat:history", {"conversation_id": trip_id}),
+    ):
+        refused = await client.refused(event, payload)
+        assert (refused["code"], refused["retry"]) == ("unavailable", True)
+    await people.driver.ok("driver:location", point(1))
+    await people.rider.hears("trip:location", where(seq=1))
+    assert "mongodb" in await behind.problems()
+
+    relay.mend()
+    sent = (await until_it_is_done(people.rider, "chat:send", message))["message"]
+    await until_it_is_done(people.driver, "trip:update", move)
+    await hears_version(people.rider, trip_id, 3)
+    await people.driver.hears("chat:message", where(client_id=message["client_id"]))
+    history = await people.rider.ok("chat:history", {"conversation_id": trip_id})
+    assert history["messages"] == [sent]
+    assert await behind.problems() == {}
+
+
+@pytest.mark.parametrize("how", ["cut", "silence"])
+async def test_without_redis_everything_reaches_who_is_on_the_same_instance(
+    behind: Behind, how: str
+) -> None:
+    people = behind.people
+    trip_id = await people.trip("accepted")
+    await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+    relay = away(behind, "redis", how)
+    await people.driver.ok("driver:location", point(1))
+    await people.rider.hears("trip:location", where(seq=1))
+    for number in range(3):
+        await say(people.driver, trip_id, f"message {number}")
+    await people.rider.hears("chat:message", where(seq=3))
+    await people.move(trip_id, "arriving")
+    await hears_version(people.rider, trip_id, 3)
+
+    relay.mend()
+    await people.driver.ok("driver:location", point(2))
+    await people.rider.hears("trip:location", where(seq=2))
+    await say(people.driver, trip_id, "back")
+    await people.rider.hears("chat:message", where(seq=4))
+    assert seqs(people.rider, trip_id) == [1, 2, 3, 4]
+
+
+async def test_a_driver_whose_instance_was_killed_fades_for_riders_elsewhere(
+    cluster: Cluster, connect: Connect
+) -> None:
+    presence = {"DRIVER_STALE_S": "1", "DRIVER_OFFLINE_S": "3"}
+    first = await Server.start(cluster.settings | presence)
+    second = await Server.start(cluster.settings | presence)
+    try:
+        people = await cast(Cluster(first.url, second.url, cluster.stores), connect)
+        trip_id = await people.trip("accepted")
+        await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+        await people.driver.ok("driver:location", point(1))
+        await people.rider.hears("trip:driver", where(connection="live"))
+        await second.kill()
+        await people.rider.hears("trip:driver", where(connection="stale"))
+        await people.rider.hears("trip:driver", where(connection="offline"))
+        back = await connect(first.url, "driver", people.driver.user_id)
+        await back.ok("driver:location", point(2))
+        await people.rider.hears("trip:location", where(seq=2))
+        told = [driver["connection"] for driver in people.rider.heard("trip:driver")]
+        assert told[-3:] == ["stale", "offline", "live"]
+    finally:
+        await first.stop()
