@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import accounting, plan, plot, report, servers
+from msgspec import structs
+
+from bench import accounting, counting, plan, plot, profile, report, servers
 from bench.accounting import CannotPin, Machine
 from bench.plan import Contestant, Plan
-from bench.results import Measured, Results
+from bench.results import Results
 from bench.run import run
 from realtime.embedded import EmbeddedError
 
@@ -21,6 +23,7 @@ PUBLISHED: Final = Path(__file__).parent
 RESULTS: Final = "results.json"
 UNFINISHED: Final = PUBLISHED / "quick" / "unfinished.json"
 STOPPED: Final = 130
+_OURS: Final = (Contestant.RIDEWIRE,)
 BUSY: Final = 0.5
 """Load average of a machine that has something else to do."""
 
@@ -29,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit status: 0, or 1 where a round of Ridewire was spoiled or cannot be run."""
     options = _parser().parse_args(arguments)
     try:
+        if options.profile:
+            results = asyncio.run(_profiled(_whole(options), options.profile))
+            _tell(report.profiled(results))
+            return int(results.profile is None or bool(results.profile.problem))
         if options.render:
             folder = options.output or PUBLISHED
             results = Results.load(folder / RESULTS)
@@ -55,6 +62,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_count, metavar="N", help="how often each is measured")
     parser.add_argument("--output", type=Path, metavar="DIR", help="where the results are written")
     parser.add_argument(
+        "--profile",
+        metavar="ROW",
+        choices=profile.ROWS,
+        help=f"show where Ridewire's time goes in one of {', '.join(profile.ROWS)}; needs py-spy",
+    )
+    parser.add_argument(
         "--render", action="store_true", help="make page and plot anew from DIR/results.json"
     )
     return parser
@@ -70,8 +83,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _whole(options: argparse.Namespace) -> Plan:
+    return plan.quick() if options.quick else plan.full()
+
+
 def _plan(options: argparse.Namespace) -> Plan:
-    chosen = plan.quick() if options.quick else plan.full()
+    chosen = _whole(options)
     if options.only:
         chosen = chosen.only(options.only)
     return chosen.in_rounds(options.rounds) if options.rounds else chosen
@@ -87,14 +104,40 @@ async def _run(chosen: Plan) -> Results:
     _warn_if_busy()
     accounting.raise_open_files()
     _tell(f"{chosen.trials} rounds, about {chosen.estimate_s / 60:.0f} min")
-    began, date = time.monotonic(), dt.datetime.now(dt.UTC).date().isoformat()
-    measured: list[Measured] = []
+    began, results = time.monotonic(), Results(_today(), Machine.this(), chosen, ())
     async for one in run(chosen):
-        measured.append(one)
-        _keep(Results(date, Machine.this(), chosen, tuple(measured)))
+        results = structs.replace(results, measured=(*results.measured, one))
+        _keep(results)
         elapsed = dt.timedelta(seconds=int(time.monotonic() - began))
-        _tell(f"{elapsed} {len(measured)}/{chosen.trials} {report.progress(one)}")
-    return Results(date, Machine.this(), chosen, tuple(measured))
+        count = f"{len(results.measured)}/{chosen.trials}"
+        _tell(f"{elapsed} {count} {report.progress(one)}")
+    return await _with_insight(results)
+
+
+async def _with_insight(results: Results) -> Results:
+    """Add what the server does with the time of its relay, if that was measured."""
+    rows = [row for row in results.plan.rows if row.name == profile.ROWS[0]]
+    if not rows:
+        return results
+    seconds = profile.QUICK_SECONDS if results.plan.quick else profile.SECONDS
+    found = await profile.profile(rows[0], seconds)
+    return structs.replace(results, profile=found, counting=await counting.counting())
+
+
+async def _profiled(chosen: Plan, name: str) -> Results:
+    """A round of a row with Ridewire alone, and its profile."""
+    [row] = [row for row in chosen.rows if row.name == name]
+    alone = structs.replace(chosen, rows=(structs.replace(row, contestants=_OURS),), rounds=1)
+    _claim_cores()
+    _warn_if_busy()
+    accounting.raise_open_files()
+    measured = tuple([one async for one in run(alone)])
+    found = await profile.profile(row)
+    return Results(_today(), Machine.this(), alone, measured, found)
+
+
+def _today() -> str:
+    return dt.datetime.now(dt.UTC).date().isoformat()
 
 
 def _keep(so_far: Results) -> None:

@@ -19,7 +19,23 @@ _STEAL: Final = 7
 """Of the numbers that `/proc/stat` has of a core."""
 _SCHEDULED: Final = 2
 """In the number of a process's CPU clock: time on a core, user and system (clock_gettime(3))."""
-_NODE_PACKAGES: Final = Path(__file__).parent / "peers" / "node" / "package.json"
+_NODE_PEER: Final = Path(__file__).parent / "peers" / "node"
+_NODE_PACKAGES: Final = (
+    "@redis/client",
+    "@socket.io/redis-adapter",
+    "bson",
+    "bufferutil",
+    "engine.io",
+    "jsonwebtoken",
+    "mongodb",
+    "prom-client",
+    "redis",
+    "socket.io",
+    "socket.io-adapter",
+    "socket.io-parser",
+    "ws",
+)
+"""What the Node contestant's work is done in."""
 _DISTRIBUTIONS: Final = (
     "aiohttp",
     "hiredis",
@@ -78,6 +94,30 @@ def raise_open_files() -> int:
 def cpu_ns(pid: int) -> int:
     """CPU time that a process has used until now, all its threads, user and system."""
     return time.clock_gettime_ns((~pid << 3) | _SCHEDULED)
+
+
+class Ticks(Struct, frozen=True):
+    """CPU time of a process's main thread, in ticks of the system's clock."""
+
+    user: int
+    system: int
+
+    @classmethod
+    def take(cls, pid: int) -> Self:
+        """See proc_pid_stat(5)."""
+        said = Path(f"/proc/{pid}/task/{pid}/stat").read_text("ascii")
+        fields = said.rpartition(")")[2].split()
+        return cls(int(fields[11]), int(fields[12]))
+
+    def system_share_since(self, before: "Ticks") -> float:
+        user, system = self.user - before.user, self.system - before.system
+        return system / (user + system)
+
+
+def main_thread_ns(pid: int) -> int:
+    """CPU time that a process's main thread has used until now."""
+    said = Path(f"/proc/{pid}/task/{pid}/schedstat").read_text("ascii")
+    return int(said.split()[0])
 
 
 def waited_ns(pid: int) -> int:
@@ -181,7 +221,7 @@ class Machine(Struct, frozen=True):
     packages: dict[str, str]
     """Python distributions that are installed, and their versions."""
     node_packages: dict[str, str]
-    """What the Node contestant depends on."""
+    """Those of the Node contestant that are installed."""
 
     @classmethod
     def this(cls) -> Self:
@@ -194,7 +234,7 @@ class Machine(Struct, frozen=True):
             node=_first_line("node", "--version"),
             valkey=_valkey(),
             packages=dict(_packages()),
-            node_packages=_node_packages(),
+            node_packages=dict(_node_packages()),
         )
 
 
@@ -233,9 +273,10 @@ def _packages() -> Iterator[tuple[str, str]]:
             continue
 
 
-def _node_packages() -> dict[str, str]:
-    try:
-        dependencies = json.loads(_NODE_PACKAGES.read_text("utf-8")).get("dependencies", {})
-    except FileNotFoundError:
-        return {}
-    return {str(name): str(version) for name, version in dependencies.items()}
+def _node_packages() -> Iterator[tuple[str, str]]:
+    for name in _NODE_PACKAGES:
+        try:
+            package = (_NODE_PEER / "node_modules" / name / "package.json").read_text("utf-8")
+        except FileNotFoundError:
+            continue
+        yield name, str(json.loads(package)["version"])

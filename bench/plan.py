@@ -34,9 +34,15 @@ class Row(Struct, frozen=True):
     warm_up_s: float = 0.0
     """Before that. Node compiles what runs often only after a while."""
     half_of: str = ""
-    """The row, run before, at half of whose rate on Node this one is paced."""
+    """The row, run before, that gives the rate of this one: half of what the slowest of this one's
+    contestants carried there."""
     in_flight: int = 1
     """Locations of a fan-out that are on their way at a time."""
+    fewer: dict[Contestant, int] = {}
+    """The clients of those that would need minutes for so many."""
+
+    def clients_of(self, contestant: Contestant) -> int:
+        return self.fewer.get(contestant, self.clients)
 
 
 class Plan(Struct, frozen=True):
@@ -60,12 +66,16 @@ class Plan(Struct, frozen=True):
     @property
     def estimate_s(self) -> float:
         """How long it takes, roughly: with servers that start and clients that connect."""
-        return self.rounds * sum(len(row.contestants) * _trial_s(row) for row in self.rows)
+        trials_s = sum(_trial_s(row, who) for row in self.rows for who in row.contestants)
+        insight_s = _QUICK_INSIGHT_S if self.quick else _INSIGHT_S
+        return self.rounds * trials_s + len(self.rows) * _STORES_S + insight_s
 
 
 class _Size(NamedTuple):
     clients: int
     seconds: float = 0.0
+    of_stock: int = 0
+    """Clients of python-socketio, if it has fewer."""
 
 
 _R, _N, _S, _P = Contestant
@@ -74,16 +84,20 @@ _PEERS: Final = (_R, _N, _S)
 _PAIR: Final = (_R, _N)
 
 _FULL: Final = {
-    "relay": _Size(100, 10),
-    "relay_two": _Size(100, 10),
-    "paced_relay": _Size(100, 10),
-    "fan_out": _Size(1_000, 8),
-    "fan_out_burst": _Size(1_000, 8),
-    "city": _Size(2_000, 15),
-    "connect": _Size(4_000),
-    "idle": _Size(10_000, 5),
-    "leave": _Size(10_000),
-    "chat": _Size(200, 10),
+    "relay": _Size(100, 6),
+    "relay_two": _Size(100, 6),
+    "paced_relay": _Size(100, 6),
+    "fan_out": _Size(1_000, 5),
+    "fan_out_burst": _Size(1_000, 5),
+    "city": _Size(2_000, 10),
+    "connect": _Size(3_000),
+    "idle": _Size(10_000, 1, of_stock=3_000),
+    "leave": _Size(10_000, of_stock=3_000),
+    "chat": _Size(200, 6),
+    "read_trips": _Size(50, 4),
+    "read_trips_paced": _Size(50, 4),
+    "create_trips": _Size(50, 4),
+    "create_trips_paced": _Size(50, 4),
 }
 _QUICK: Final = {
     "relay": _Size(100, 1),
@@ -91,28 +105,32 @@ _QUICK: Final = {
     "paced_relay": _Size(100, 1),
     "fan_out": _Size(300, 1),
     "fan_out_burst": _Size(300, 1),
-    "city": _Size(200, 2),
+    "city": _Size(200, 1.5),
     "connect": _Size(500),
     "idle": _Size(500, 0.5),
     "leave": _Size(500),
     "chat": _Size(50, 1),
+    "read_trips": _Size(20, 0.5),
+    "read_trips_paced": _Size(20, 0.5),
+    "create_trips": _Size(20, 0.5),
+    "create_trips_paced": _Size(20, 0.5),
 }
 NAMES: Final = tuple(_FULL)
 
 
 def full() -> Plan:
-    return Plan(_rows(_FULL, warm_up_s=3, comers=_PEERS), rounds=3)
+    return Plan(_rows(_FULL, warm_up_s=2, most=_PEERS), rounds=3)
 
 
 def quick() -> Plan:
     """A few minutes in all: to see that everything runs, and about how it compares."""
-    return Plan(_rows(_QUICK, warm_up_s=2, comers=_PAIR), rounds=1, quick=True)
+    return Plan(_rows(_QUICK, warm_up_s=1, most=_PAIR), rounds=1, quick=True)
 
 
 def _rows(
-    size: Mapping[str, _Size], warm_up_s: float, comers: tuple[Contestant, ...]
+    size: Mapping[str, _Size], warm_up_s: float, most: tuple[Contestant, ...]
 ) -> tuple[Row, ...]:
-    """`comers` are the contestants to which clients come, stay and leave."""
+    """`most` are the contestants of most rows."""
 
     def row(
         name: str,
@@ -123,37 +141,55 @@ def _rows(
         half_of: str = "",
         in_flight: int = 1,
     ) -> Row:
-        sized = size[name]
-        return Row(name, scenario, contestants, *sized, instances, warm_up_s, half_of, in_flight)
+        clients, seconds, of_stock = size[name]
+        fewer = {_S: of_stock} if of_stock else {}
+        rest = (instances, warm_up_s, half_of, in_flight, fewer)
+        return Row(name, scenario, contestants, clients, seconds, *rest)
 
     return (
         row("relay", Scenario.RELAY, _ALL),
-        row("relay_two", Scenario.RELAY, _PEERS, instances=2),
+        row("relay_two", Scenario.RELAY, most, instances=2),
         # python-socketio cannot carry half of Node's rate.
         row("paced_relay", Scenario.PACED_RELAY, _PAIR, half_of="relay"),
-        row("fan_out", Scenario.FAN_OUT, _ALL),
+        row("fan_out", Scenario.FAN_OUT, (*most, _P)),
         row("fan_out_burst", Scenario.FAN_OUT, _PAIR, in_flight=4),
-        row("city", Scenario.CITY, _PEERS),
-        row("connect", Scenario.CONNECT, comers),
-        row("idle", Scenario.IDLE, comers),
-        row("leave", Scenario.LEAVE, comers),
-        row("chat", Scenario.CHAT, _PEERS),
+        row("city", Scenario.CITY, most),
+        row("connect", Scenario.CONNECT, most),
+        row("idle", Scenario.IDLE, most),
+        row("leave", Scenario.LEAVE, most),
+        row("chat", Scenario.CHAT, most),
+        row("read_trips", Scenario.READ_TRIPS, _PAIR),
+        row("read_trips_paced", Scenario.READ_TRIPS, _PAIR, half_of="read_trips"),
+        row("create_trips", Scenario.CREATE_TRIPS, _PAIR),
+        row("create_trips_paced", Scenario.CREATE_TRIPS, _PAIR, half_of="create_trips"),
     )
 
 
-_START_S: Final = 2.5
-"""Stores, a server and the generator, until they are ready, and their end."""
-_CONNECT_S: Final = 0.001
-"""One client, with a token."""
-_CONNECTIONS: Final = {
-    Scenario.RELAY: 2,
-    Scenario.PACED_RELAY: 2,
-    Scenario.CITY: 2,
-    Scenario.CHAT: 2,
+_START_S: Final = 2.0
+"""A server and the generator, until they are ready, and their end."""
+_STORES_S: Final = 2.5
+"""Those of a row."""
+# The relay's profile and what counting costs, at the end.
+_INSIGHT_S: Final = 36.0
+_QUICK_INSIGHT_S: Final = 14.0
+_AT_ONCE: Final = {Scenario.CONNECT, Scenario.IDLE}
+"""Loads that do not warm up."""
+_CLIENT_S: Final = {
+    Scenario.RELAY: 0.004,
+    Scenario.PACED_RELAY: 0.004,
+    Scenario.FAN_OUT: 0.0015,
+    Scenario.CITY: 0.009,
+    Scenario.CONNECT: 0.0013,
+    Scenario.IDLE: 0.0013,
+    Scenario.LEAVE: 0.0016,
+    Scenario.CHAT: 0.02,
+    Scenario.READ_TRIPS: 0.015,
+    Scenario.CREATE_TRIPS: 0.001,
 }
-"""Connections for each of `clients`, where it is more than one."""
+"""One of `Row.clients`, with all that it needs before a load begins, and at its end."""
 
 
-def _trial_s(row: Row) -> float:
-    connections = row.clients * _CONNECTIONS.get(row.scenario, 1)
-    return _START_S + connections * _CONNECT_S + row.warm_up_s + row.seconds
+def _trial_s(row: Row, contestant: Contestant) -> float:
+    clients_s = row.clients_of(contestant) * _CLIENT_S[row.scenario]
+    warm_up_s = 0.0 if row.scenario in _AT_ONCE else row.warm_up_s
+    return _START_S + clients_s + warm_up_s + row.seconds

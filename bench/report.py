@@ -2,13 +2,16 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
+from statistics import median
 from typing import Final
 
+from bench import counting, layers
 from bench.accounting import Machine
-from bench.figures import Figure, Measure, figure, number, ratio
+from bench.figures import CPU, Figure, Measure, figure, number, ratio
 from bench.goals import Verdict, verdicts
 from bench.plan import Contestant, Row
 from bench.results import Measured, Results
+from bench.shapes import HTTP
 from bench.views import CALLED, VIEWS
 
 NOTHING: Final = "—"
@@ -33,7 +36,9 @@ _METHOD: Final = (
 )
 _SAME_WORK: Final = (
     "Nothing is switched off in Ridewire: tokens, rights, payloads and points are checked, newest"
-    " positions are kept in Redis, metrics are counted. Node and python-socketio check the token,"
+    " positions are kept in Redis, metrics are counted. Two of its limits are set so that it does"
+    " all that it is asked to: it shows every location (`LOCATIONS_PER_S`) and lets everybody in at"
+    " once (`CONNECTS_PER_S`). Node and python-socketio check the token,"
     " whose claim says which trips are its bearer's, and the points, keep the newest in Redis and"
     " messages in the same MongoDB; they number no messages, and read no database when a client"
     " comes or subscribes. They are set up for speed: WebSocket only, no compression, no timer per"
@@ -42,10 +47,29 @@ _SAME_WORK: Final = (
     " newest positions by one script, the work of which is Redis's. picows is no rival but the"
     " limit: it writes the same frames to who asked for them, and does nothing else."
 )
+_OVER_HTTP: Final = (
+    "Over HTTP, Node has routes of its own on its bare `http` server: they check the token and the"
+    " body, and create each trip once in the same MongoDB, with a majority and on disk. It tells"
+    " nobody of a new trip, and keeps nothing to find a user's trips by. python-socketio and picows"
+    " have no such interface, and take no part in these rows."
+)
 _READING: Final = (
     "Numbers are medians of the rounds, with the lowest and the highest in brackets. “Ridewire ÷"
     " this” is Ridewire's number divided by the contestant's of the same round, and of these the"
     " median."
+)
+
+
+_PROFILE: Final = (
+    "CPU of Ridewire for {event}, by what it is for: shares of {samples} stacks that py-spy saw in"
+    " another Ridewire under the same load. The kernel's part and that of other threads are by the"
+    " operating system's account."
+)
+_COUNTING: Final = (
+    "What a relayed location adds to the server's counters and histograms, in a loop over the same"
+    " instruments on the servers' core. It is counted by itself, and timed with all others that"
+    " leave in the same turn of the event loop. What reading `/metrics` costs stands with the idle"
+    " connections."
 )
 
 
@@ -58,10 +82,17 @@ def text(results: Results) -> str:
         _goals(list(verdicts(results))),
         *_spoiled(list(results.spoiled())),
         *(block for row in results.plan.rows for block in _row(results, row)),
+        *_profile(results),
+        *_counting(results),
         "## Measured on",
         _table(("", ""), _machine(results.machine)),
     ]
     return "\n\n".join(blocks) + "\n"
+
+
+def profiled(results: Results) -> str:
+    """The part of the page that tells where the time goes."""
+    return "\n\n".join(_profile(results))
 
 
 def progress(measured: Measured) -> str:
@@ -84,7 +115,10 @@ def _introduction(results: Results) -> Iterator[str]:
     if plan.quick:
         yield _SHORT
     yield "![CPU of the server, latency and memory, by contestant](results.svg)"
-    yield from (_METHOD, _SAME_WORK, _READING)
+    yield from (_METHOD, _SAME_WORK)
+    if any(row.scenario in HTTP for row in plan.rows):
+        yield _OVER_HTTP
+    yield _READING
 
 
 def _goals(found: Sequence[Verdict]) -> str:
@@ -135,7 +169,9 @@ def _row(results: Results, row: Row) -> Iterator[str]:
 def _load(results: Results, row: Row) -> str:
     rates = {measured.rate for measured in results.measured if measured.row == row.name}
     rate = number(max(rates, default=0))
-    return VIEWS[row.name].load.format(clients=f"{row.clients:,}", rate=rate)
+    load = VIEWS[row.name].load.format(clients=f"{row.clients:,}", rate=rate)
+    fewer = (f" {CALLED[who]} has {clients:,}." for who, clients in row.fewer.items())
+    return load + "".join(fewer)
 
 
 def _contestant(results: Results, row: Row, contestant: Contestant) -> tuple[str, ...]:
@@ -174,6 +210,55 @@ def _notes(results: Results, row: Row) -> Iterator[str]:
     ]
     if notes:
         yield "\n".join(notes)
+
+
+def _profile(results: Results) -> Iterator[str]:
+    """Nothing where the row of which it is was not run."""
+    found = results.profile
+    if found is None:
+        return
+    yield f"## Where the time goes: {VIEWS[found.row].title}"
+    cpu = _cpu(results, found.row)
+    if found.problem or cpu is None:
+        yield f"Not measured: {_one_line(found.problem) or 'no round counts'}."
+        return
+    yield _PROFILE.format(event=VIEWS[found.row].event, samples=f"{found.samples:,}")
+    about = {layer.name: layer.about for layer in layers.LAYERS}
+    whole = ("all", 1.0, "as measured in the row")
+    parts = [(name, share, about[name]) for name, share in found.shares.items()]
+    yield _table(
+        ("Layer", "CPU µs per event", "%", "What for"),
+        (
+            (name, f"{share * cpu.median:.2f}", number(share * 100), does)
+            for name, share, does in (*parts, whole)
+        ),
+    )
+
+
+def _counting(results: Results) -> Iterator[str]:
+    found = results.counting
+    if found is None:
+        return
+    yield "## What counting costs"
+    yield _COUNTING
+    cpu = _cpu(results, "relay")
+    cases = {"alone in its turn of the event loop": found.alone} | {
+        f"with {counting.TOGETHER - 1} others in it": found.together
+    }
+    yield _table(
+        ("A location", "CPU µs", "% of a relayed one's"),
+        (
+            (case, f"{median(ns) / 1e3:.2f}", number(median(ns) / cpu.median / 10) if cpu else "")
+            for case, ns in cases.items()
+        ),
+        align="---:",
+    )
+
+
+def _cpu(results: Results, name: str) -> Figure | None:
+    """Ridewire's CPU µs per event in a row."""
+    rows = [row for row in results.plan.rows if row.name == name]
+    return figure(results, rows[0], Contestant.RIDEWIRE, CPU) if rows else None
 
 
 def _machine(machine: Machine) -> Iterator[tuple[str, str]]:

@@ -36,12 +36,34 @@ class Measured(Struct, frozen=True, omit_defaults=True):
         return ", ".join([*told, self.outcome.note] if told and self.outcome.note else told)
 
 
-class Results(Struct, frozen=True):
+class Profile(Struct, frozen=True, omit_defaults=True):
+    """Where the CPU time of a row's events goes."""
+
+    row: str
+    shares: dict[str, float] = {}
+    """By layer, as `bench.layers` has them; they add up to 1."""
+    samples: int = 0
+    problem: str = ""
+    """Why there are none."""
+
+
+class Counting(Struct, frozen=True):
+    """What it costs to count and measure one relayed location, ns, in several rounds."""
+
+    alone: tuple[float, ...]
+    """With one location in a turn of the event loop."""
+    together: tuple[float, ...]
+    """With so many in each as `bench.counting` has."""
+
+
+class Results(Struct, frozen=True, omit_defaults=True):
     date: str
     """When it began, YYYY-MM-DD."""
     machine: Machine
     plan: Plan
     measured: tuple[Measured, ...]
+    profile: Profile | None = None
+    counting: Counting | None = None
 
     def of(self, row: Row, contestant: Contestant) -> list[Measured]:
         """Its rounds, in their order, spoiled ones too."""

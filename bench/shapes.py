@@ -5,6 +5,7 @@ from its standard input and writes one `Outcome` as JSON to its standard output.
 """
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
@@ -29,6 +30,15 @@ class Scenario(StrEnum):
     """All clients leave at once while one goes on asking. An event is a connection that ended."""
     CHAT = "chat"
     """Parties of many conversations send as fast as they are answered. An event is an answer."""
+    READ_TRIPS = "read_trips"
+    """A backend reads trips over HTTP, as fast as it is answered or, with a rate, evenly. An event
+    is an answer."""
+    CREATE_TRIPS = "create_trips"
+    """The same, creating trips."""
+
+
+HTTP: Final = frozenset({Scenario.READ_TRIPS, Scenario.CREATE_TRIPS})
+"""Loads on the interface for a company's own programs."""
 
 
 class Target(Struct, frozen=True):
@@ -69,6 +79,8 @@ class Outcome(Struct, frozen=True):
     """From sending to receipt, on the generator's clock."""
     largest_gap_ms: float | None = None
     """LEAVE: the longest that answers to questions asked every 10 ms stayed away."""
+    scrape_ms: float | None = None
+    """IDLE: CPU time that one reading of `/metrics` costs the target."""
     rss_before: int = 0
     rss_after: int = 0
     """Bytes of the target's processes, proportionally shared (PSS): IDLE."""

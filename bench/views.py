@@ -14,6 +14,7 @@ from bench.figures import (
     P99,
     PER_CPU_SECOND,
     RATE,
+    SCRAPE,
     SERVER_BUSY,
     Measure,
 )
@@ -58,8 +59,9 @@ VIEWS: Final[Mapping[str, View]] = {
         (PER_CPU_SECOND,),
     ),
     "paced_relay": View(
-        "Relay at half of Node's rate",
-        "{clients} pairs as above, {rate} locations a second in all, whatever comes back.",
+        "Relay at half the rate",
+        "{clients} pairs as above, {rate} locations a second in all, whatever comes back: half of"
+        " what the slower of the two relayed.",
         "a location delivered",
         P99,
         _DELIVERIES,
@@ -102,15 +104,16 @@ VIEWS: Final[Mapping[str, View]] = {
     "idle": View(
         "Idle connections",
         "{clients} riders without a trip that only stay. Memory is shared out among processes"
-        " (PSS).",
+        " (PSS). Afterwards, `/metrics` is read a few times.",
         "a connection",
         MEMORY,
-        (MEMORY, SERVER_BUSY, BUSY),
+        (MEMORY, SCRAPE),
         (MEMORY,),
     ),
     "leave": View(
         "All leave at once",
-        "{clients} riders without a trip leave while one goes on asking, every 10 ms.",
+        "{clients} riders without a trip leave while one goes on asking, every 10 ms. Their process"
+        " is killed: they hang up, all at once and without a word.",
         "a connection that ended",
         GAP,
         (GAP, CPU, SERVER_BUSY, BUSY),
@@ -124,5 +127,40 @@ VIEWS: Final[Mapping[str, View]] = {
         CPU,
         _DELIVERIES,
         (RATE, CPU),
+    ),
+    "read_trips": View(
+        "Read trips over HTTP",
+        "`GET /v1/trips/{{id}}` with a service's token, over {clients} connections that stay open;"
+        " the next on each when it has its answer.",
+        "a trip read",
+        CPU,
+        _DELIVERIES,
+        (CPU,),
+    ),
+    "read_trips_paced": View(
+        "Read trips at half the rate",
+        "The same, {rate} requests a second in all, whatever comes back: half of what the slower of"
+        " the two answered.",
+        "a trip read",
+        P99,
+        _DELIVERIES,
+        (P99,),
+    ),
+    "create_trips": View(
+        "Create trips over HTTP",
+        "`POST /v1/trips` in the same way. MongoDB has the trip on disk before it is answered.",
+        "a trip created",
+        CPU,
+        _DELIVERIES,
+        (CPU,),
+    ),
+    "create_trips_paced": View(
+        "Create trips at half the rate",
+        "The same, {rate} requests a second in all, whatever comes back: half of what the slower of"
+        " the two answered.",
+        "a trip created",
+        P99,
+        _DELIVERIES,
+        (P99,),
     ),
 }

@@ -10,7 +10,7 @@ import msgspec
 import uvloop
 
 from bench.accounting import raise_open_files
-from bench.load import chat, city, connect, fan_out, idle, leave, paced, relay
+from bench.load import backend, chat, city, connect, fan_out, idle, leave, paced, relay
 from bench.shapes import Outcome, Scenario, Task
 
 _SCENARIOS: Final[dict[Scenario, Callable[[Task], Awaitable[Outcome]]]] = {
@@ -22,6 +22,8 @@ _SCENARIOS: Final[dict[Scenario, Callable[[Task], Awaitable[Outcome]]]] = {
     Scenario.IDLE: idle.run,
     Scenario.LEAVE: leave.run,
     Scenario.CHAT: chat.run,
+    Scenario.READ_TRIPS: backend.run,
+    Scenario.CREATE_TRIPS: backend.run,
 }
 
 

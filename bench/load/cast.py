@@ -16,7 +16,7 @@ from bench.shapes import Target
 _TOKEN_S: Final = 3_600
 _AGENTS: Final = 8
 """One connection's commands are done one after the other."""
-_PICKUP: Final = {"lat": 52.5, "lng": 13.4}
+PICKUP: Final = {"lat": 52.5, "lng": 13.4}
 
 
 class Trip(Struct, frozen=True):
@@ -111,7 +111,7 @@ class Cast:
         async def create(draft: Trip) -> Trip:
             wish = {
                 "client_id": draft.id,
-                "pickup": _PICKUP,
+                "pickup": PICKUP,
                 "rider_id": draft.rider_id,
                 "driver_id": draft.driver_id,
             }

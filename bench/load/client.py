@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
-from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import (
+    WSCloseCode,
+    WSError,
+    WSFrame,
+    WSListener,
+    WSMsgType,
+    WSTransport,
+    ws_connect,
+)
 
 from bench.load.frames import ENDED, LOCATION, MESSAGE, READY
 from bench.load.record import Record
@@ -15,6 +23,8 @@ Take = Callable[[bytes], None]
 
 WITHIN_S: Final = 60
 """How long a client waits for its session or an answer. A server under load may be slow."""
+CLOSE_WITHIN_S: Final = 5
+"""How long a client that leaves waits for the server's close frame."""
 _BUFFER: Final = 4096
 _TEXT: Final = WSMsgType.TEXT
 
@@ -86,11 +96,13 @@ class Client(WSListener):
         return answer
 
     def leave(self) -> None:
-        """Close as an app does; nothing that still comes counts."""
+        """Close as an app does, with a word and a close frame; nothing that still comes counts."""
         self.is_gone = True
         self.on_location = self.on_message = _ignore
         self.send(b"41")
-        self._transport.disconnect()
+        self._transport.send_close(WSCloseCode.OK)
+        # The server's close frame ends it earlier.
+        asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.disconnect)
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport

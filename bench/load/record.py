@@ -47,6 +47,7 @@ class Record:
         events: int,
         delays: Sequence[float] = (),
         largest_gap_ms: float | None = None,
+        scrape_ms: float | None = None,
         rss: tuple[int, int] = (0, 0),
     ) -> Outcome:
         """What is told of the load. `events` and `delays` are those of the measured time."""
@@ -59,6 +60,7 @@ class Record:
             p50_ms=percentile(ordered, 50),
             p99_ms=percentile(ordered, 99),
             largest_gap_ms=largest_gap_ms,
+            scrape_ms=scrape_ms,
             rss_before=rss[0],
             rss_after=rss[1],
             missing=self.missing,

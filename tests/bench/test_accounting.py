@@ -1,5 +1,6 @@
 """What the operating system tells of a process."""
 
+import json
 import os
 import resource
 import subprocess
@@ -10,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from bench import accounting
-from bench.accounting import CannotPin, Machine, Reading
+from bench.accounting import CannotPin, Machine, Reading, Ticks
+from bench.servers import NODE_PEER
 
 SPIN = "import sys\nprint(flush=True)\nwhile True: pass"
 WAIT = "import sys\nprint(flush=True)\nsys.stdin.read()"
@@ -42,6 +44,18 @@ def test_the_cpu_time_of_another_process_grows_while_it_works(
     spent = Reading.take([child.pid]).since(before)
     assert spent.seconds >= spent.cpu_s[0]
     assert spent.own_cpu_s > 0
+
+
+@pytest.mark.parametrize("child", [SPIN], indirect=True)
+def test_a_process_that_only_computes_is_hardly_in_the_kernel(
+    child: subprocess.Popen[str],
+) -> None:
+    before, main_ns = Ticks.take(child.pid), accounting.main_thread_ns(child.pid)
+    deadline = time.monotonic() + 30
+    while Ticks.take(child.pid).user - before.user < 10:
+        assert time.monotonic() < deadline
+    assert Ticks.take(child.pid).system_share_since(before) < 0.5
+    assert accounting.main_thread_ns(child.pid) > main_ns
 
 
 @pytest.mark.parametrize("child", [WAIT], indirect=True)
@@ -82,3 +96,15 @@ def test_a_machine_tells_what_it_is_and_what_runs_on_it() -> None:
     assert machine.python.startswith("CPython 3.")
     assert machine.packages["python-socketio"] == "5.18.1"
     assert machine.packages["picows"]
+
+
+@pytest.mark.skipif(
+    not (NODE_PEER / "node_modules").exists(), reason="npm ci in bench/peers/node was not run"
+)
+def test_the_packages_on_node_are_those_that_are_installed() -> None:
+    installed = Machine.this().node_packages
+    assert {"socket.io", "engine.io", "ws", "mongodb", "bson"} <= installed.keys()
+    for name, version in installed.items():
+        package = json.loads((NODE_PEER / "node_modules" / name / "package.json").read_text())
+        assert package["version"] == version
+    assert ("bufferutil" in installed) is (NODE_PEER / "node_modules" / "bufferutil").exists()

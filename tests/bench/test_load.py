@@ -20,6 +20,7 @@ from bench.load.course import Course
 from bench.load.frames import expected_location, is_location
 from bench.load.record import Record, percentile
 from bench.load.together import until
+from bench.servers import UNBOUNDED
 from bench.shapes import Outcome, Scenario, Target, Task
 from models.points import Point
 from realtime.embedded import EmbeddedStores
@@ -31,6 +32,7 @@ from tests.servers import ROOT, SECRET, Server
 @pytest.fixture(scope="module")
 async def servers(stores: EmbeddedStores) -> AsyncIterator[tuple[Server, Server]]:
     settings = {"REDIS_URL": str(stores.redis_url), "MONGODB_URL": str(stores.mongodb_url)}
+    settings |= UNBOUNDED
     both = await Server.start(settings), await Server.start(settings)
     yield both
     for server in both:
@@ -73,6 +75,10 @@ def assert_all_is_well(outcome: Outcome) -> None:
         (Scenario.FAN_OUT, 20, 0),
         (Scenario.CITY, 80, 0),
         (Scenario.CHAT, 3, 0),
+        (Scenario.READ_TRIPS, 3, 0),
+        (Scenario.READ_TRIPS, 3, 50),
+        (Scenario.CREATE_TRIPS, 3, 0),
+        (Scenario.CREATE_TRIPS, 3, 20),
     ],
 )
 async def test_a_load_that_lasts_delivers_what_it_sends(
@@ -105,6 +111,14 @@ async def test_idle_connections_have_their_memory_measured(servers: tuple[Server
     assert 0 < outcome.rss_before < outcome.rss_after + 1024 * 1024
 
 
+async def test_what_it_costs_to_read_the_metrics_is_measured(
+    servers: tuple[Server, Server],
+) -> None:
+    outcome = await generate(Task(Scenario.IDLE, target(servers[0]), clients=1, seconds=0.2))
+    assert outcome.scrape_ms is not None
+    assert outcome.scrape_ms < 1_000
+
+
 async def test_a_crowd_that_leaves_at_once_is_gone_at_the_server(
     servers: tuple[Server, Server],
 ) -> None:
@@ -114,6 +128,27 @@ async def test_a_crowd_that_leaves_at_once_is_gone_at_the_server(
     assert outcome.events == 40
     assert outcome.largest_gap_ms is not None
     assert outcome.largest_gap_ms > 0
+
+
+async def test_a_client_that_leaves_closes_its_websocket() -> None:
+    heard: list[WSMsgType] = []
+
+    class Listening(SmallServer):
+        def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+            heard.append(frame.msg_type)
+            if frame.msg_type is WSMsgType.CLOSE:
+                transport.send_close(frame.get_close_code())
+            else:
+                super().on_ws_frame(transport, frame)
+
+    server = await ws_create_server(lambda _request: Listening(), "127.0.0.1", 0)
+    token = jwt.encode({"sub": "somebody", "trips": []}, SECRET, algorithm="HS256")
+    record = Record()
+    client = await Client.connect(url_of(server), token, record)
+    client.leave()
+    assert await until(lambda: WSMsgType.CLOSE in heard, within_s=10)
+    server.close()
+    assert record.missing == 0
 
 
 async def test_a_client_with_a_false_token_is_refused(servers: tuple[Server, Server]) -> None:

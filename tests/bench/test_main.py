@@ -41,7 +41,10 @@ def test_results_that_are_not_there_are_told(
     assert "results.json" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [["--only", "tea"], ["--rounds", "0"], ["--rounds", "many"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--only", "tea"], ["--rounds", "0"], ["--rounds", "many"], ["--profile", "chat"]],
+)
 def test_misuse_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         main(arguments)

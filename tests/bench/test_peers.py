@@ -5,10 +5,11 @@ Each peer is started as the benchmark starts it, and asked by the clients of all
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import httpx
 import jwt
 import pytest
 
@@ -26,13 +27,11 @@ pytestmark = pytest.mark.skipif(
     reason="the benchmark pins processes to two cores, which this machine cannot",
 )
 
-node = pytest.param(
-    Contestant.NODE,
-    marks=pytest.mark.skipif(
-        shutil.which("node") is None or not (NODE_PEER / "node_modules").exists(),
-        reason="npm ci in bench/peers/node was not run; `make bench` does it",
-    ),
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None or not (NODE_PEER / "node_modules").exists(),
+    reason="npm ci in bench/peers/node was not run; `make bench` does it",
 )
+node = pytest.param(Contestant.NODE, marks=needs_node)
 rivals = pytest.mark.parametrize("name", [Contestant.STOCK, node])
 
 
@@ -138,3 +137,59 @@ async def test_tokens_that_are_not_to_be_believed_are_refused(
             with pytest.raises(Refused) as refusal:
                 await connected(target.urls[0], bad)
             assert refusal.value.code == code
+
+
+Call = Callable[..., Awaitable[httpx.Response]]
+
+
+@asynccontextmanager
+async def backend(shared: Stores, **claims: Any) -> AsyncIterator[Call]:
+    """Requests to the Node peer, with the token of a service."""
+    async with contestant(Contestant.NODE, shared) as target:
+        bearer = token(target.secret, claims.pop("role", "service"), "backend", **claims)
+        headers = {"Authorization": f"Bearer {bearer}"}
+        async with httpx.AsyncClient(base_url=target.urls[0], headers=headers) as http:
+            yield http.request
+
+
+DRAFT = {"client_id": "c1", "rider_id": "rita", "pickup": {"lat": 52.5, "lng": 13.4}}
+
+
+@needs_node
+async def test_a_trip_is_created_once_and_read_over_http(shared: Stores) -> None:
+    async with backend(shared) as call:
+        created = await call("POST", "/v1/trips", json=DRAFT)
+        again = await call("POST", "/v1/trips", json=DRAFT)
+        trip = created.json()
+        read = await call("GET", f"/v1/trips/{trip['id']}")
+    assert (created.status_code, again.status_code, read.status_code) == (201, 201, 200)
+    assert trip == again.json() == read.json()
+    assert (trip["rider_id"], trip["status"], trip["version"]) == ("rita", "requested", 1)
+    assert trip["events"][0]["by"] == "backend"
+    assert "creator" not in trip
+    assert read.headers["ETag"] == '"1"'
+
+
+@needs_node
+async def test_bad_requests_are_refused(shared: Stores) -> None:
+    async with backend(shared) as call:
+        bad: list[Any] = [
+            {**DRAFT, "rider_id": ""},
+            {**DRAFT, "pickup": {"lat": 91, "lng": 0}},
+            [],
+            None,
+        ]
+        answers = [await call("POST", "/v1/trips", json=draft) for draft in bad]
+        assert [answer.status_code for answer in answers] == [400] * len(bad)
+        assert (await call("GET", "/v1/trips/none")).json()["error"]["code"] == "not_found"
+        unknown = await call("GET", "/v1/trips/none", headers={"Authorization": "Bearer x"})
+        assert unknown.status_code == 401
+
+
+@needs_node
+@pytest.mark.parametrize(("claims", "status"), [({"role": "rider"}, 403), ({"exp": 1}, 401)])
+async def test_trips_are_a_services_over_http(
+    claims: dict[str, Any], status: int, shared: Stores
+) -> None:
+    async with backend(shared, **claims) as call:
+        assert (await call("POST", "/v1/trips", json=DRAFT)).status_code == status

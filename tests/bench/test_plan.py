@@ -2,7 +2,7 @@ import pytest
 
 from bench import plan
 from bench.plan import Contestant, Plan
-from bench.shapes import Scenario
+from bench.shapes import HTTP, Scenario
 from bench.views import VIEWS
 
 PLANS = pytest.mark.parametrize("chosen", [plan.full(), plan.quick()], ids=["full", "quick"])
@@ -22,6 +22,13 @@ def test_ridewire_is_in_every_row_and_begins(chosen: Plan) -> None:
 def test_the_bare_limit_is_in_what_it_can_do_only(chosen: Plan) -> None:
     with_limit = {row.name for row in chosen.rows if Contestant.PICOWS in row.contestants}
     assert with_limit == {"relay", "fan_out"}
+
+
+@PLANS
+def test_trips_over_http_are_for_who_has_an_interface_for_them(chosen: Plan) -> None:
+    for row in chosen.rows:
+        if row.scenario in HTTP:
+            assert row.contestants == (Contestant.RIDEWIRE, Contestant.NODE)
 
 
 @PLANS
@@ -51,8 +58,23 @@ def test_the_full_one_has_three_rounds_of_the_sizes_that_the_goals_are_for() -> 
         "idle": 10_000,
         "leave": 10_000,
         "chat": 200,
+        "read_trips": 50,
+        "read_trips_paced": 50,
+        "create_trips": 50,
+        "create_trips_paced": 50,
     }
     assert sizes["connect"] >= 2_000
+
+
+def test_only_python_socketio_may_have_fewer_clients() -> None:
+    for row in plan.full().rows:
+        for contestant in row.contestants:
+            count = row.clients_of(contestant)
+            assert count == row.clients or (contestant is Contestant.STOCK and count < row.clients)
+
+
+def test_the_full_one_takes_less_than_25_minutes() -> None:
+    assert plan.full().estimate_s < 25 * 60
 
 
 def test_the_short_one_takes_less_than_three_minutes() -> None:

@@ -1,11 +1,13 @@
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from bench import plan, report
 from bench.plan import Plan
-from bench.results import Measured, Results
+from bench.results import Counting, Measured, Profile, Results
 from tests.bench.made_up import (
+    IDLE,
     MACHINE,
     NODE,
     PICOWS,
@@ -120,6 +122,50 @@ def test_a_paced_row_tells_its_rate() -> None:
     row = plan.full().only(["paced_relay"]).rows[-1]
     paced = [Measured(row.name, NODE, 1, outcome(48), rate=9_822.0)]
     assert "9,822 locations a second" in report.text(results(paced, rows=(row,)))
+
+
+def profiled(profile: Profile, tmp_path: Path) -> Document:
+    """A page with a profile of the relay, of which each location takes 16 µs."""
+    path = tmp_path / "profiled.md"
+    path.write_text(report.text(structs.replace(MADE, profile=profile)), "utf-8")
+    return Document(str(path))
+
+
+def test_a_profile_tells_where_each_microsecond_goes(tmp_path: Path) -> None:
+    shares = {"kernel: writing": 0.25, "encode": 0.125, "event loop": 0.625}
+    page = profiled(Profile("relay", shares, samples=1_000), tmp_path)
+    table = page.table("Where the time goes: Relay")
+    told = {row["Layer"]: row["CPU µs per event"] for row in table}
+    assert told == {
+        "kernel: writing": "4.00",
+        "encode": "2.00",
+        "event loop": "10.00",
+        "all": "16.00",
+    }
+    assert all(row["What for"] for row in table)
+    assert "1,000 stacks" in page.section("Where the time goes: Relay")
+
+
+def test_a_profile_that_was_not_measured_says_why(tmp_path: Path) -> None:
+    page = profiled(Profile("relay", problem="py-spy is not installed"), tmp_path)
+    section = page.section("Where the time goes: Relay")
+    assert section.strip() == "Not measured: py-spy is not installed."
+
+
+def test_the_cost_of_counting_is_a_share_of_a_relayed_location(tmp_path: Path) -> None:
+    path = tmp_path / "counting.md"
+    counting = Counting(alone=(900, 800, 1_000), together=(150, 160, 170))
+    path.write_text(report.text(structs.replace(MADE, counting=counting)), "utf-8")
+    alone, together = Document(str(path)).table("What counting costs")
+    assert [*alone.values()][1:] == ["0.90", "5.62"]
+    assert [*together.values()][1:] == ["0.16", "1.00"]
+
+
+def test_who_has_fewer_clients_is_named() -> None:
+    row = structs.replace(IDLE, fewer={STOCK: 3_000})
+    made = results(rounds(RIDEWIRE, outcome(1), row=row), rows=(row,))
+    assert "10,000 riders" in report.text(made)
+    assert "python-socketio has 3,000." in report.text(made)
 
 
 @pytest.mark.parametrize("chosen", [plan.full(), plan.quick()], ids=["full", "quick"])

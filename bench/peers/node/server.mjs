@@ -2,7 +2,8 @@
 //
 // Checks tokens, who belongs to a trip, and every point; keeps each driver's newest point in Redis,
 // written in bulk; stores messages in MongoDB before it acknowledges them; counts for Prometheus.
-// Which trips somebody belongs to stands in the token's claim `trips`.
+// Which trips somebody belongs to stands in the token's claim `trips`. Over HTTP a service creates
+// trips, each once, and reads them.
 //
 // Environment: HOST, PORT (0 is any free one), JWT_SECRET, REDIS_URL, MONGODB_URL.
 import { createSecretKey } from "node:crypto";
@@ -19,10 +20,20 @@ const SIGHTING_TTL_S = 86_400;
 const FUTURE_MS = 5_000;
 const MAX_ID = 128;
 const MAX_TEXT = 2_000;
+const MAX_ADDRESS = 500;
 const MAX_FRAME = 256 * 1024;
+const MAX_BODY = 256 * 1024;
 const BACKLOG = 1_024;
 const STOP_MS = 2_000;
 const DUPLICATE_KEY = 11_000;
+const STATUSES = {
+  invalid: 400,
+  unauthorized: 401,
+  token_expired: 401,
+  forbidden: 403,
+  not_found: 404,
+  too_large: 413,
+};
 const ROLES = new Set(["driver", "rider", "agent", "service", "viewer"]);
 const PARTIES = new Set(["driver", "rider"]);
 
@@ -36,10 +47,11 @@ const mongodb = new MongoClient(MONGODB_URL);
 for (const client of [redis, subscriber]) client.on("error", (error) => console.error(error));
 await Promise.all([redis.connect(), subscriber.connect(), mongodb.connect()]);
 
-const messages = mongodb
-  .db()
-  .collection("messages", { writeConcern: { w: "majority", journal: true } });
+const concerns = { readConcern: { level: "majority" }, writeConcern: { w: "majority", journal: true } };
+const messages = mongodb.db().collection("messages", concerns);
+const trips = mongodb.db().collection("trips", concerns);
 await messages.createIndex({ conversation_id: 1, sender_id: 1, client_id: 1 }, { unique: true });
+await trips.createIndex({ creator: 1, client_id: 1 }, { unique: true });
 
 metrics.collectDefaultMetrics();
 const points = new metrics.Counter({
@@ -54,11 +66,24 @@ const counted = {
   stale: points.labels("stale"),
 };
 const connections = new metrics.Gauge({ name: "connections", help: "Open connections." });
+const requests = new metrics.Counter({
+  name: "requests_total",
+  help: "HTTP requests by method and status.",
+  labelNames: ["method", "status"],
+});
 
 const http = createServer(async (request, response) => {
-  if (request.url !== "/metrics") return response.writeHead(404).end();
-  response.setHeader("Content-Type", metrics.register.contentType);
-  response.end(await metrics.register.metrics());
+  if (request.url === "/metrics") {
+    response.setHeader("Content-Type", metrics.register.contentType);
+    response.end(await metrics.register.metrics());
+  } else {
+    const { status, headers, body } = await answered(request).catch(refused);
+    requests.labels(request.method, String(status)).inc();
+    const text = JSON.stringify(body);
+    const length = Buffer.byteLength(text); // else it would be written in chunks
+    const head = { "Content-Type": "application/json", "Content-Length": length, ...headers };
+    response.writeHead(status, head).end(text);
+  }
 });
 const io = new Server(http, {
   adapter: createAdapter(redis, subscriber),
@@ -101,6 +126,10 @@ function isPoint(point) {
     (point.accuracy === undefined || isWithin(point.accuracy, 0, 10_000_000))
   );
 }
+
+const isPlace = (place) =>
+  isWithin(place?.lat, -90, 90) && isWithin(place?.lng, -180, 180) && isAddress(place.address);
+const isAddress = (address) => address === undefined || isText(address, MAX_ADDRESS);
 
 /** Who a token speaks of. Throws when it is not to be believed. */
 function identify(token) {
@@ -239,6 +268,98 @@ io.on("connection", async (socket) => {
     conversations: [],
   });
 });
+
+/** What `/v1/trips` answers: status, headers and body. */
+async function answered(request) {
+  const caller = authorized(request.headers.authorization);
+  const [, id] = /^\/v1\/trips(?:\/([^/?]+))?$/.exec(request.url) ?? [];
+  if (request.method === "GET" && id !== undefined) return shown(200, await readTrip(id));
+  if (request.method === "POST" && request.url === "/v1/trips") {
+    return shown(201, await createTrip(caller, await jsonOf(request)));
+  }
+  throw new Refused("not_found", "no such path");
+}
+
+function authorized(header = "") {
+  let caller;
+  try {
+    caller = identify(header.replace(/^bearer /i, ""));
+  } catch (error) {
+    const code = error.name === "TokenExpiredError" ? "token_expired" : "unauthorized";
+    throw new Refused(code, "the token is not to be believed");
+  }
+  if (caller.role !== "service") throw new Refused("forbidden", "for services only");
+  return caller;
+}
+
+/** The body of a request. */
+async function jsonOf(request) {
+  const chunks = [];
+  let size = 0;
+  for await (const chunk of request) {
+    chunks.push(chunk);
+    size += chunk.length;
+    if (size > MAX_BODY) throw new Refused("too_large", "the body is too large");
+  }
+  try {
+    return JSON.parse(Buffer.concat(chunks).toString());
+  } catch {
+    throw new Refused("invalid", "JSON is expected");
+  }
+}
+
+async function readTrip(id) {
+  const stored = await trips.findOne({ _id: id });
+  if (stored === null) throw new Refused("not_found", "no such trip");
+  return stored;
+}
+
+/** Store a new trip; a retried one is there already. */
+async function createTrip({ user_id: by }, draft) {
+  const { client_id, rider_id, pickup, dropoff = null } = draft ?? {};
+  if (!isText(client_id, MAX_ID) || !isText(rider_id, MAX_ID)) {
+    throw new Refused("invalid", "client_id and rider_id are expected");
+  }
+  if (!isPlace(pickup) || (dropoff !== null && !isPlace(dropoff))) {
+    throw new Refused("invalid", "places are expected");
+  }
+  const at = Date.now();
+  const status = "requested";
+  const stored = {
+    _id: new ObjectId().toHexString(),
+    creator: by,
+    client_id,
+    rider_id,
+    driver_id: null,
+    offer: null,
+    status,
+    version: 1,
+    pickup,
+    dropoff,
+    stops: [],
+    created_at: at,
+    updated_at: at,
+    events: [{ version: 1, status, driver_id: null, offer: null, at, by }],
+    metadata: {},
+  };
+  try {
+    await trips.insertOne(stored);
+  } catch (error) {
+    if (error.code !== DUPLICATE_KEY) throw error;
+    return trips.findOne({ creator: by, client_id });
+  }
+  return stored;
+}
+
+function shown(status, { _id, creator, client_id, ...trip }) {
+  return { status, headers: { ETag: `"${trip.version}"` }, body: { id: _id, ...trip } };
+}
+
+/** An error as an HTTP answer. */
+function refused(error) {
+  const body = { error: failure(error).error };
+  return { status: STATUSES[body.error.code] ?? 503, headers: {}, body };
+}
 
 async function stop() {
   setTimeout(() => process.exit(), STOP_MS).unref(); // however long clients take to close
