@@ -7,19 +7,22 @@ PYTHON ?=
 
 REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
 PEER := bench/peers/node/node_modules/.complete
+TYPES := clients/typescript/node_modules/.complete
 
 # A virtual environment is no use when work on it was cut off, when it was made in a folder of
 # another name (it holds absolute paths) or when its Python is gone: then it is made anew.
 STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -P`" ] && \
 	.venv/bin/python -c ''; } 2>/dev/null || echo stale)
 
-.PHONY: help run test bench setup format lock clean stale
+.PHONY: help run test bench chaos setup types format lock clean stale
 
 help:
 	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
 	@echo 'make test     check format, lint, types and behaviour, set up what that needs first'
-	@echo 'make bench    measure beside other servers, half an hour (make bench QUICK=1: three minutes)'
+	@echo 'make bench    measure beside other servers, 25 minutes (make bench QUICK=1: three minutes)'
+	@echo 'make chaos    kill, freeze and cut off servers and stores under load (make chaos ROUNDS=50 SEED=1)'
 	@echo 'make setup    only set up, for the server and the tests'
+	@echo 'make types    make the TypeScript types in clients/typescript anew, from what the code says'
 	@echo 'make format   format the code and mend what the linter can'
 	@echo 'make lock     pin every package anew, from setup.cfg and the package.json files'
 	@echo 'make clean    remove what was set up'
@@ -38,7 +41,22 @@ test: setup
 bench: $(PEER) .venv/bench
 	@exec .venv/bin/python -m bench $(if $(QUICK),--quick)
 
-setup: tests/js/node_modules/.complete $(PEER) .venv/test
+# Also: CLIENTS, SECONDS of a round; PUBLISH=1 puts the table into docs/reliability.md; BREAKAGES=1
+# starts broken servers instead, and sees whether that is noticed.
+chaos: .venv/run
+	@exec .venv/bin/python -m chaos $(if $(BREAKAGES),--breakages,$(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(SEED),--seed $(SEED)) $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(PUBLISH),--publish))
+
+setup: tests/js/node_modules/.complete $(PEER) $(TYPES) .venv/test
+
+DOCUMENTS := import json; from realtime.http.documents.asyncapi import asyncapi; \
+	from realtime.http.documents.openapi import openapi; \
+	print(json.dumps({"asyncapi": asyncapi(), "openapi": openapi()}))
+
+types: .venv/run $(TYPES)
+	.venv/bin/python -c '$(DOCUMENTS)' | node clients/typescript/generate.mjs > .venv/protocol.d.ts
+	mv .venv/protocol.d.ts clients/typescript/protocol.d.ts
 
 format: .venv/test
 	.venv/bin/python -m ruff format .
@@ -50,12 +68,13 @@ lock: .venv/folder
 	{ echo '# Every package with its version, by `make lock`; cryptography has two in setup.cfg.'; \
 		.venv/lock/bin/python -m pip freeze --exclude-editable --exclude cryptography; } > .venv/lock/constraints.txt
 	mv .venv/lock/constraints.txt constraints.txt
-	rm -rf .venv/lock tests/js/package-lock.json bench/peers/node/package-lock.json
+	rm -rf .venv/lock tests/js/package-lock.json bench/peers/node/package-lock.json clients/typescript/package-lock.json
 	cd tests/js && npm install --package-lock-only --no-audit --no-fund
 	cd bench/peers/node && npm install --package-lock-only --no-audit --no-fund
+	cd clients/typescript && npm install --package-lock-only --no-audit --no-fund
 
 clean:
-	rm -rf .venv tests/js/node_modules bench/peers/node/node_modules bench/quick
+	rm -rf .venv tests/js/node_modules bench/peers/node/node_modules clients/typescript/node_modules bench/quick
 	rm -rf *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
 .venv/run: .venv/folder $(REQUIREMENTS)

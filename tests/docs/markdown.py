@@ -50,6 +50,11 @@ class Document:
         [table] = self.tables(*headings)
         return table
 
+    def table_of(self, heading: str, column: str) -> list[Row]:
+        """The table with this column, of those under a heading."""
+        [table] = [rows for rows in self.tables(heading) if column in rows[0]]
+        return table
+
     def code(self) -> list[Code]:
         return [Code(found[1], found[2] or "", found[3]) for found in _FENCED.finditer(self.text)]
 

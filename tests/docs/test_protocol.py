@@ -4,22 +4,27 @@ import ast
 import inspect
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from textwrap import dedent
 from typing import Any, get_args, get_type_hints
 
 import pytest
 from aiohttp import web
 from msgspec import Struct
+from prometheus_client import CollectorRegistry
 
-from handlers import answers, chat, locations, snapshots, trips
-from handlers.access import ACCESS, ALL_ROLES
+from handlers import answers, chat, snapshots, trips
+from handlers.access import ALL_ROLES
+from handlers.access import COMMANDS as ACCESS
 from models import commands, errors, facts, free_form, messages
 from models.errors import RidewireError
+from models.filter import DEFAULT_LIMITS, LATE_MS, Refusal
 from models.points import Place, Point
-from models.trips import MAX_OPTIONAL_CHANGES, MAX_STOPS, TRANSITIONS, Relation
-from realtime import engine, following, rides, sessions, tokens
+from models.revocations import KEPT_MS
+from models.trips import MAX_OPTIONAL_CHANGES, MAX_STOPS, MAX_TRIP_BYTES, TRANSITIONS, Relation
+from realtime import engine, following, revocations, rides, sessions, tokens
+from realtime.http.errors import STATUSES
+from realtime.http.health import Routes
+from realtime.scraping import Scraping
 from realtime.settings import Settings
-from realtime.web import Routes
 from tests.docs.markdown import ROOT, Document, Row
 from tests.docs.shapes import NAMES, Shape, asked, told
 
@@ -149,6 +154,12 @@ def test_every_claim_of_a_token_is_described() -> None:
     assert f"{tokens.LEEWAY_MS // 1_000} s in the future" in PROTOCOL.section("Who is who")
 
 
+def test_revoked_tokens_are_refused_and_remembered_as_described() -> None:
+    section = " ".join(PROTOCOL.section("Who is who").split())
+    assert f"takes {revocations.IN_TOUCH_S:g} s at most" in section
+    assert f"remembered for {KEPT_MS // 86_400_000} days" in section
+
+
 def test_the_transitions_are_those_of_the_code() -> None:
     described = {
         (row["From"], row["To"]): {
@@ -162,6 +173,7 @@ def test_the_transitions_are_those_of_the_code() -> None:
 def test_every_error_code_is_described_with_whether_to_retry() -> None:
     described = {row["Code"]: YES_NO[row["Retry"]] for row in _error_rows()}
     assert described == {kind.code: kind.retry for kind in _error_types()}
+    assert described.keys() >= {kind.code for kind in STATUSES}
 
 
 def test_errors_have_the_details_that_are_described() -> None:
@@ -173,7 +185,7 @@ def test_errors_have_the_details_that_are_described() -> None:
         errors.IllegalTransition("", allowed=[]),
         errors.RateLimited("", retry_after_ms=1),
     ]
-    expected = {error.code: {*rides.error_body(error)} for error in raised}
+    expected = {error.code: {*error.body()} for error in raised}
     common = {"code", "message", "retry"}
     assert described == {code: expected.get(code, common) - common for code in described}
 
@@ -192,8 +204,7 @@ def test_every_end_of_a_session_is_described() -> None:
 
 def test_every_reason_to_reject_a_point_is_described() -> None:
     described = {row["Code"] for row in PROTOCOL.table("Locations")}
-    judge = ast.parse(dedent(inspect.getsource(locations.Reporter.judge)))
-    assert described == {*_returned_texts(judge), errors.Invalid.code}
+    assert described == {*Refusal, errors.Invalid.code}
 
 
 def test_every_kind_of_message_is_described() -> None:
@@ -211,6 +222,11 @@ def test_what_is_a_setting_has_the_default_that_is_described(tmp_path: Path) -> 
     assert f"{defaults.driver_stale_ms // 1_000} s." in rows["stale"]
     assert f"{defaults.driver_offline_ms // 1_000} s," in rows["offline"]
     assert f"{defaults.chat_after_trip_ms // 3_600_000} hours" in PROTOCOL.section("Chat")
+    described = PROTOCOL.section("Locations")
+    assert f"at most {defaults.locations_per_s} locations a second" in described
+    assert f"over {defaults.max_accuracy_m} m" in described
+    assert f"more than {defaults.max_speed_mps} m/s" in described
+    assert f"behind by more than {LATE_MS // 1_000} s" in described
 
 
 def test_the_limits_are_those_of_the_code() -> None:
@@ -235,9 +251,12 @@ def test_the_limits_are_those_of_the_code() -> None:
         ),
         "packets that wait for a polling client before it is cut off": engine.MAX_QUEUED,
         "points in one driver:location": commands.MAX_POINTS,
-        "milliseconds that a point may be in the future": locations.FUTURE_MS,
+        "milliseconds that a point may be in the future": DEFAULT_LIMITS.future_ms,
         "stops of a trip": MAX_STOPS,
         "changes after which a trip takes no more offers and edits": MAX_OPTIONAL_CHANGES,
+        "bytes of a trip with its history after which it takes no more offers and edits": (
+            MAX_TRIP_BYTES
+        ),
         "attempts at a pin before the start is locked": trips.WRONG_PINS,
         "milliseconds for which it is locked": trips.PIN_LOCK_MS,
         "characters of a message": messages.MAX_TEXT,
@@ -251,7 +270,7 @@ def test_the_limits_are_those_of_the_code() -> None:
 
 def test_every_http_route_is_described() -> None:
     app = web.Application()
-    Routes({}, bytes).add_to(app)
+    Routes({}, Scraping(CollectorRegistry()).answer).add_to(app)
     served = {resource.canonical for resource in app.router.resources()}
     assert {row["Path"] for row in PROTOCOL.table("HTTP")} == served
 
@@ -326,11 +345,3 @@ def _code(node: ast.expr) -> str:
             assert isinstance(code, str)
             return code
     raise AssertionError(f"no code: {ast.unparse(node)}")
-
-
-def _returned_texts(function: ast.Module) -> Iterator[str]:
-    for node in ast.walk(function):
-        if isinstance(node, ast.Return):
-            for part in ast.walk(node):
-                if isinstance(part, ast.Constant) and isinstance(part.value, str):
-                    yield part.value

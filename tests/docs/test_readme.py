@@ -12,7 +12,7 @@ from realtime.settings import VARIABLES, Settings
 from tests.docs.markdown import ROOT, Document, plain
 
 README = Document("README.md")
-RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, BENCH, NODE_PEER = range(6)
+RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, TYPESCRIPT, BENCH, NODE_PEER = range(7)
 NOT_USABLE = "nothing"
 """How `VARIABLES` begins for a variable that may not be set."""
 
@@ -46,7 +46,12 @@ def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | Non
 
 
 @pytest.mark.parametrize(
-    ("table", "folder"), [(JAVASCRIPT, "tests/js"), (NODE_PEER, "bench/peers/node")]
+    ("table", "folder"),
+    [
+        (JAVASCRIPT, "tests/js"),
+        (TYPESCRIPT, "clients/typescript"),
+        (NODE_PEER, "bench/peers/node"),
+    ],
 )
 def test_the_javascript_packages_are_those_of_package_json(table: int, folder: str) -> None:
     package = json.loads((ROOT / folder / "package.json").read_text("utf-8"))

@@ -1,0 +1,75 @@
+"""What is broken on purpose, to see that the checks can fail: by name, with what shows it."""
+
+import sys
+from typing import Final
+
+from msgspec import Struct
+
+from chaos.checks import promises
+
+
+class Breakage(Struct, frozen=True):
+    """What is broken, which promise it breaks, and the faults that bring it to light.
+
+    `chaos.broken_server` has a function of the same name that does it.
+    """
+
+    what: str
+    promise: str
+    faults: tuple[str, ...] = ()
+
+
+BREAKAGES: Final[dict[str, Breakage]] = {
+    "publish-dropped": Breakage(
+        "nothing is published to other instances, and no sweep finds it",
+        promises.GAPLESS,
+    ),
+    "sweep-off": Breakage(
+        "publications are lost, and no sweep finds the newest",
+        promises.GAPLESS,
+    ),
+    "repair-off": Breakage(
+        "publications are lost, and no gap is filled",
+        promises.GAPLESS,
+    ),
+    "ack-before-commit": Breakage(
+        "a message is answered before it is stored",
+        promises.STORED,
+        ("kill-instance", "kill-instance"),
+    ),
+    "transition-before-commit": Breakage(
+        "a transition is answered before it is stored",
+        promises.STORED,
+        ("kill-instance", "kill-instance"),
+    ),
+    "receipts-forgotten": Breakage(
+        "a receipt is answered and not stored",
+        promises.STORED,
+    ),
+    "duplicate-filter-off": Breakage(
+        "a message that is sent again is stored again",
+        promises.STORED_ONCE,
+        ("half-open-clients", "half-open-clients"),
+    ),
+    "told-again": Breakage(
+        "what a client knows already is told again",
+        promises.ONCE,
+    ),
+    "order-off": Breakage(
+        "publications are lost, and events are told as they come",
+        promises.GAPLESS,
+    ),
+    "newest-wins-off": Breakage("older locations are shown", promises.NEWEST),
+    "strangers-let-in": Breakage("who may is not looked at", promises.PRIVATE),
+    "off-the-trip": Breakage(
+        "a driver hears on after it is off the trip",
+        promises.PRIVATE,
+    ),
+    "answered-twice": Breakage("each command has two answers", promises.ONE_ANSWER),
+}
+"""By the names that the command line takes."""
+
+
+def command(name: str) -> tuple[str, ...]:
+    """What starts a server that is broken so."""
+    return (sys.executable, "-m", "chaos.broken_server", name)

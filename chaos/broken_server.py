@@ -1,0 +1,178 @@
+"""A server that is broken on purpose, in one way.
+
+    python -m chaos.broken_server NAME
+
+does what `python -m realtime serve` does, with a function or two of it replaced. What a server does
+wrong then, the checks have to see: `chaos.breakages` says which of them.
+"""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from handlers import access
+from models.collections import INDEXED, MESSAGES
+from models.filter import Filter
+from models.mongo import schema
+from models.mongo.driver import Outcome
+from models.mongo.messages import MongoMessages
+from models.mongo.receipts import MongoReceipts
+from models.mongo.trips import MongoTrips
+from models.trips import Relation
+from realtime.__main__ import main as serve
+from realtime.bus import Bus
+from realtime.connection import Connection
+from realtime.feeds import VERSIONS, Member, TripFeed
+from realtime.following import FollowingService
+from realtime.repair import Repair
+from realtime.sequence import Sequence as Numbered
+
+LATE_S: Final = 1.0
+"""How much later something is stored that was answered already."""
+LOST: Final = 0.4
+"""The part of all publications that is lost."""
+
+Whatever = Any
+"""What is replaced is passed on as it comes."""
+
+
+def put(place: object, name: str, broken: object) -> None:
+    """Replace something that has to be there."""
+    getattr(place, name)
+    setattr(place, name, broken)
+
+
+def publish_dropped() -> None:
+    put(Bus, "publish", lambda *_of, **_how: None)
+    sweep_never()
+
+
+def sweep_off() -> None:
+    lose_publications()
+    sweep_never()
+
+
+def repair_off() -> None:
+    lose_publications()
+    put(Repair, "fill_gap", lambda *_of: None)
+
+
+def ack_before_commit() -> None:
+    put(MongoMessages, "_insert", later(MongoMessages._insert, Outcome.STORED))
+
+
+def transition_before_commit() -> None:
+    put(MongoTrips, "replace", later(MongoTrips.replace, True))
+
+
+def receipts_forgotten() -> None:
+    async def advance(_self: Whatever, _conversation: str, _user: str, read: Whatever) -> Whatever:
+        return read
+
+    put(MongoReceipts, "advance", advance)
+
+
+def duplicate_filter_off() -> None:
+    indexes = tuple(replace(index, unique=False) for index in MESSAGES.indexes)
+    without = tuple(
+        replace(each, indexes=indexes) if each is MESSAGES else each for each in INDEXED
+    )
+    put(schema, "INDEXED", without)
+
+
+def told_again() -> None:
+    def release(self: Member, *, version: int = 0, seq: int = 0) -> None:
+        usual(self, version=version, seq=seq)
+        self.heard = [0, 0]
+
+    def tell(self: Member, stream: int, _number: int, event: Whatever) -> None:
+        if stream == VERSIONS or self.talks:
+            self.connection.send(event)
+            self.connection.send(event)
+
+    usual = Member.release
+    put(Member, "release", release)
+    put(Member, "tell", tell)
+
+
+def order_off() -> None:
+    def take(self: Whatever, number: int, item: Whatever) -> list[tuple[int, Whatever]]:
+        self.newest = max(self.newest or 0, number)
+        return [(number, item)]
+
+    put(Numbered, "take", take)
+    lose_publications()
+
+
+def newest_wins_off() -> None:
+    def is_news(self: TripFeed, driver_id: str, _ts: int) -> bool:
+        return driver_id == self.driver_id and self.is_served
+
+    put(TripFeed, "_is_news", is_news)
+    put(Filter, "_is_no_news", lambda *_of: None)
+
+
+def strangers_let_in() -> None:
+    def require(relation: Relation | None, *_of: str) -> Relation:
+        return relation or Relation.RIDER
+
+    put(access, "require_relation", require)
+
+
+def off_the_trip() -> None:
+    put(Member, "is_stranger", property(lambda _self: False))
+    put(TripFeed, "_concerns", lambda *_of: True)
+
+
+def answered_twice() -> None:
+    def answer_twice(self: Connection, ack_id: int | None, answer: object) -> None:
+        usual(self, ack_id, answer)
+        usual(self, ack_id, answer)
+
+    usual = Connection.answer
+    put(Connection, "answer", answer_twice)
+
+
+def lose_publications() -> None:
+    chance = Random(1)  # noqa: S311 - any will do
+    usual = Bus.publish
+
+    def publish(self: Bus, channel: str, message: bytes, *, echo: bool = False) -> None:
+        if chance.random() > LOST:
+            usual(self, channel, message, echo=echo)
+
+    put(Bus, "publish", publish)
+
+
+def sweep_never() -> None:
+    async def sweep(*_of: object) -> None: ...
+
+    put(FollowingService, "sweep", sweep)
+
+
+def later(
+    work: Callable[..., Awaitable[object]], answer: object
+) -> Callable[..., Awaitable[object]]:
+    """Say at once that it is done, and do it after a while."""
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def wait_and_work(arguments: Sequence[object]) -> None:
+        await asyncio.sleep(LATE_S)
+        await work(*arguments)
+
+    async def answer_first(*arguments: object) -> object:
+        task = asyncio.create_task(wait_and_work(arguments))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        return answer
+
+    return answer_first
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1].replace("-", "_")]()
+    sys.exit(serve(["serve"]))

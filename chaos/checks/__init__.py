@@ -1,0 +1,1 @@
+"""The promises, held against what is stored and what every client recorded."""

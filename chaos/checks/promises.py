@@ -1,0 +1,21 @@
+"""The promises by name, as violations tell them."""
+
+from typing import Final
+
+STORED: Final = "what was answered is stored"
+NOT_STORED: Final = "what was refused has not happened"
+STORED_ONCE: Final = "a retry does nothing twice"
+NUMBERED: Final = "no hole in seq or version"
+ONE_ANSWER: Final = "a command has one answer"
+ANSWERED: Final = "a command is answered in the end"
+IN_TURN: Final = "commands of a connection take effect in order"
+AS_STORED: Final = "what is heard is what is stored"
+ONCE: Final = "everything reaches a connection once, in order"
+GAPLESS: Final = "a connection hears everything while it lives"
+EVERYTHING: Final = "parties come to know everything, also after being cut off"
+CONVERGED: Final = "everybody is up to date soon after a fault"
+NEWEST: Final = "no location follows a newer one"
+PRIVATE: Final = "nothing reaches a stranger"
+LET_IN: Final = "a good token is let in, and its session ends for a reason"
+RUNNING: Final = "processes run, and end as they are told"
+SOUND: Final = "nothing fails by the server's own fault"

@@ -1,0 +1,28 @@
+"""Every kind of fault happens once to a busy cluster, and every promise holds."""
+
+from random import Random
+
+import pytest
+
+from chaos import plan
+from chaos.faults import KINDS
+from chaos.load.city import Size
+from chaos.results import details, timelines
+from chaos.round import Plan, run
+
+SEED = 4
+CLIENTS = 60
+ANSWERS = 150
+"""Between two waves of faults."""
+LONGEST_FAULT_S = 2.0
+
+
+@pytest.mark.timeout(300)
+async def test_nothing_acknowledged_is_lost_whatever_fails() -> None:
+    rng = Random(SEED)  # noqa: S311 - to be repeated, not a secret
+    waves = plan.one_of_each(rng, tuple(KINDS), ANSWERS, LONGEST_FAULT_S)
+    assert {strike.kind for wave in waves for strike in wave.strikes} == set(KINDS)
+    outcome = await run(Plan(SEED, Size.of(CLIENTS, pace_s=0.8), waves, seconds=0.0))
+    assert outcome.acknowledged > len(waves) * ANSWERS / 2
+    assert outcome.reconnects > 0
+    assert not outcome.violations, "\n".join([*details(outcome), *timelines(outcome)])
