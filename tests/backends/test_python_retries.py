@@ -314,6 +314,15 @@ class TestTokens:
         await asyncio.gather(*(backend.list_trips(limit=1) for _ in range(8)))
         assert list(given) == []
 
+    async def test_a_gateway_that_refuses_a_token_is_given_another(
+        self, backend_at: MakeBackend
+    ) -> None:
+        given = iter(["stale", "fresh"])
+        async with Scripted.saying(Said(401, "<html>"), Said(201, TRIP)) as server:
+            backend = backend_at(server.url, lambda: next(given))
+            await backend.create_trip(rider_id="rita", pickup=PICKUP)
+        assert list(given) == []
+
     async def test_a_source_of_refused_tokens_is_asked_once_more_a_call(
         self, cluster: Cluster, backend_at: MakeBackend
     ) -> None:

@@ -16,7 +16,7 @@ import msgspec
 from ridewire import calls
 from ridewire.bearer import AsyncBearer, Bearer, signing
 from ridewire.calls import Call, following
-from ridewire.errors import LOST, RidewireError, Unauthorized, no_answer, refusal, unreadable
+from ridewire.errors import LOST, RidewireError, no_answer, refusal, unreadable
 from ridewire.resources import Page
 from ridewire.retries import Course, Retries
 from ridewire.version import __version__
@@ -27,6 +27,7 @@ Client = TypeVar("Client")
 
 _CONNECT_WITHIN_S: Final = 3.0
 _RETRIES: Final = Retries()
+_UNAUTHORIZED: Final = 401
 
 
 def _sent(describe: Callable[P, Call[T]]) -> Callable[Concatenate["Ridewire", P], T]:
@@ -139,10 +140,7 @@ class Ridewire(AbstractContextManager["Ridewire"]):
         while True:
             token = self._bearer.token()
             outcome = self._attempt(call, request_id, token)
-            if (
-                isinstance(outcome, Unauthorized)
-                and (other := self._bearer.other_than(token)) != token
-            ):
+            if _is_refused(outcome) and (other := self._bearer.other_than(token)) != token:
                 outcome = self._attempt(call, request_id, other)
             if not isinstance(outcome, RidewireError):
                 return outcome
@@ -211,10 +209,7 @@ class AsyncRidewire(AbstractAsyncContextManager["AsyncRidewire"]):
         while True:
             token = await self._bearer.token()
             outcome = await self._attempt(call, request_id, token)
-            if (
-                isinstance(outcome, Unauthorized)
-                and (other := await self._bearer.other_than(token)) != token
-            ):
+            if _is_refused(outcome) and (other := await self._bearer.other_than(token)) != token:
                 outcome = await self._attempt(call, request_id, other)
             if not isinstance(outcome, RidewireError):
                 return outcome
@@ -269,6 +264,11 @@ class _Server:
             headers=headers,
             timeout=self._timeout,
         )
+
+
+def _is_refused(outcome: object) -> bool:
+    """Whether the token was not taken, by the server or by a gateway before it."""
+    return isinstance(outcome, RidewireError) and outcome.status == _UNAUTHORIZED
 
 
 def _read(call: Call[T], response: httpx.Response) -> T | RidewireError:
