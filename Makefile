@@ -35,7 +35,7 @@ test: setup
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .
 	.venv/bin/python -m mypy
-	.venv/bin/python -m pytest --quiet --numprocesses auto --maxprocesses 4
+	.venv/bin/python -m pytest --quiet --numprocesses 3
 
 # On core 0 and core 1, where nothing else should run meanwhile.
 bench: $(PEER) .venv/bench

@@ -51,8 +51,9 @@ class ChatHandler:
         return Sent(message=message)
 
     async def history(self, caller: Identity, command: ChatHistory) -> History:
+        # First the messages' end, then who may read them: nobody gets what came after it left.
+        newest = await self._messages.newest_seq(command.conversation_id)
         thread = await self._threads.of(caller, command.conversation_id, command.event)
-        newest = await self._messages.newest_seq(thread.id)
         after, up_to = _window(command, thread.after, newest)
         messages = await self._messages.between(thread.id, after, up_to)
         forward = command.after_seq is not None

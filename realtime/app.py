@@ -49,10 +49,10 @@ from realtime.tokens import Tokens
 _log = logging.getLogger(__name__)
 
 SWEEP_OFFERS_S: Final = 0.5
-SWEEP_FOLLOWED_S: Final = 2.0
+SWEEP_FOLLOWED_S: Final = 1.5
 CHECK_WATCHED_S: Final = 1.0
 SETTLE_S: Final = 1.0
-FAILED_PAUSE_S: Final = 2.0
+FAILED_PAUSE_S: Final = 0.5
 PROBE_REDIS_S: Final = 0.5
 """Several times within what revocations may be late by."""
 SOCKET_IO: Final = "socket.io"
@@ -88,7 +88,7 @@ class Instance:
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
         self._gateway.attach(self.app, SOCKET_IO)
         self._routes().add_to(self.app)
-        api.add_to(self.app, self._api, self._identities.verify)
+        api.add_to(self.app, self._new_api(), self._identities.verify)
         documents.add_to(self.app)
         self._measure()
 
@@ -134,9 +134,30 @@ class Instance:
         await self._mongo.close()
 
     def _wire(self, settings: Settings) -> None:
+        """Rooms first, then what tells them, then who may come in, then what they may do."""
+        kept = self._mongo.stores
+        self._following = self._new_following(settings)
+        self._revocations = Revocations(kept, now)
+        self._hub = Hub(self._bus, self._following, self._revocations, now, self._metrics)
+        self._tokens = Tokens(settings.token_rules(), now)
+        self._identities = Identities(self._tokens, self._revocations)
+        self._sessions = Sessions(
+            verify=self._identities.verify,
+            following=self._following,
+            publish=self._hub.publish,
+            clock=now,
+            metrics=self._metrics,
+        )
+        self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)
+        self._trips = TripHandler(kept, self._hub.publish, now, settings.chat_after_trip_ms)
+        self._chat = ChatHandler(kept, self._hub.publish, now)
+        self._gateway = self._new_gateway(settings)
+        self._gateway.add(self._new_rides(settings))
+
+    def _new_following(self, settings: Settings) -> FollowingService:
         kept = self._mongo.stores
         presence = PresenceLimits(settings.driver_stale_ms, settings.driver_offline_ms)
-        following = FollowingService(
+        return FollowingService(
             channels=self._bus,
             kept=kept,
             sessions=SessionHandler(kept, self._drivers, now),
@@ -149,57 +170,48 @@ class Instance:
                 max_accuracy_m=settings.max_accuracy_m, max_speed_mps=settings.max_speed_mps
             ),
         )
-        self._following = following
-        self._revocations = Revocations(kept, now)
-        self._hub = Hub(self._bus, following, self._revocations, now, self._metrics)
-        publish = self._hub.publish
-        self._trips = TripHandler(kept, publish, now, settings.chat_after_trip_ms)
-        self._tokens = Tokens(settings.token_rules(), now)
-        self._identities = Identities(self._tokens, self._revocations)
-        self._sessions = Sessions(
-            verify=self._identities.verify,
-            following=following,
-            publish=publish,
-            clock=now,
-            metrics=self._metrics,
-        )
-        self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)
-        chat = ChatHandler(kept, publish, now)
-        self._api = api.Handlers(
-            trips=self._trips,
-            chat=chat,
-            sharing=SharingHandler(kept, Links(self._tokens).mint),
-            pushes=PushHandler(publish),
-            revocations=RevocationHandler(kept, publish, now),
-        )
+
+    def _new_rides(self, settings: Settings) -> Rides:
         handlers = dispatch.Handlers(
             sessions=self._sessions,
-            following=following,
+            following=self._following,
             drivers=self._drivers,
             locations=LocationHandler(
                 self._drivers, self._hub.show, now, _later, per_s=settings.locations_per_s
             ),
             trips=self._trips,
-            chat=chat,
+            chat=self._chat,
             metrics=self._metrics,
         )
-        self._rides = Rides(
+        return Rides(
             sessions=self._sessions,
             commands=dispatch.commands(handlers),
             locate=dispatch.locate(handlers),
             tasks=self._commands,
             metrics=self._metrics,
         )
-        self._gateway = Gateway(
+
+    def _new_gateway(self, settings: Settings) -> Gateway:
+        gateway = Gateway(
             cors_allowed_origins=_origins(settings.allowed_origins),
             transports=["polling", "websocket"] if settings.workers == 1 else ["websocket"],
         )
-        self._gateway.engine.obstacle = self._obstacle
+        gateway.engine.obstacle = self._obstacle
         admission = Admission(
             settings.connects_per_s, lambda: self._sessions.opening, time.monotonic
         )
-        self._gateway.engine.refuse = admission.refuse
-        self._gateway.add(self._rides)
+        gateway.engine.refuse = admission.refuse
+        return gateway
+
+    def _new_api(self) -> api.Handlers:
+        kept, publish = self._mongo.stores, self._hub.publish
+        return api.Handlers(
+            trips=self._trips,
+            chat=self._chat,
+            sharing=SharingHandler(kept, Links(self._tokens).mint),
+            pushes=PushHandler(publish),
+            revocations=RevocationHandler(kept, publish, now),
+        )
 
     def _routes(self) -> Routes:
         checks = {

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -25,6 +26,16 @@ PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
 """How long a newest point may wait for others to be written with."""
+_SET_NEWER: Final = """
+for i, key in ipairs(KEYS) do
+    local stored, ts = redis.call('GET', key), tonumber(ARGV[2 * i])
+    local known, old = pcall(cmsgpack.unpack, stored)
+    if not stored or not known or old.point.ts <= ts then
+        redis.call('SET', key, ARGV[2 * i + 1], 'EX', ARGV[1])
+    end
+end
+"""
+"""Sets those that are not older than what is there: another instance may have been faster."""
 _SET_EACH: Final = """
 for i, key in ipairs(KEYS) do
     redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
@@ -42,6 +53,7 @@ class RedisDrivers:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._unsaved: dict[Id, Sighting] = {}
+        self._set_newer = redis.register_script(_SET_NEWER)
         self._set_each = redis.register_script(_SET_EACH)
         self._reads = Grouped(self._get_all, MAX_AT_ONCE)
         self._statuses = Grouped(self._set_all, MAX_AT_ONCE)
@@ -83,9 +95,9 @@ class RedisDrivers:
             return
         writing, self._unsaved = self._unsaved, {}
         try:
-            values = [(keys.sighting(key), _encode(sighting)) for key, sighting in writing.items()]
-            for start in range(0, len(values), MAX_AT_ONCE):
-                await self._put(values[start : start + MAX_AT_ONCE], keys.SIGHTING_TTL_S)
+            sightings = list(writing.values())
+            for start in range(0, len(sightings), MAX_AT_ONCE):
+                await self._put_newer(sightings[start : start + MAX_AT_ONCE])
             self._away = False
         except asyncio.CancelledError:
             self._unsaved = writing | self._unsaved
@@ -111,6 +123,13 @@ class RedisDrivers:
         async with asyncio.timeout(READ_WITHIN_S):
             await self._put(statuses, keys.STATUS_TTL_S)
         return [None] * len(statuses)
+
+    async def _put_newer(self, sightings: Sequence[Sighting]) -> None:
+        values = [(sighting.point.ts, _encode(sighting)) for sighting in sightings]
+        await self._set_newer(
+            keys=[keys.sighting(sighting.driver_id) for sighting in sightings],
+            args=[keys.SIGHTING_TTL_S, *chain.from_iterable(values)],
+        )
 
     async def _put(self, values: Sequence[tuple[str, str | bytes]], ttl_s: int) -> None:
         """Set many keys at the price of one command."""

@@ -21,7 +21,7 @@ from models import rooms, stores
 from models.commands import MAX_PAGE, TripSubscribe
 from models.errors import Unauthorized, Unavailable
 from models.facts import Follow, Hearing, TripDriver, TripStatus, WatchedStatus
-from models.fields import Id
+from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Limits
 from models.identity import Role
 from models.presence import PresenceLimits
@@ -42,6 +42,8 @@ RECENT_MS: Final = 2_000
 RECALL_MS: Final = 20_000
 """How far a look for changes goes back behind the one before: what instances' clocks may differ by,
 and a slow write."""
+AWAY_MS: Final = 6_000
+"""When the last look is so long ago, the store was away, or this instance asleep."""
 SHARES: Final = 30
 """In how many sweeps every trip is compared once, besides."""
 _ROUNDS: Final = 5
@@ -87,7 +89,8 @@ class FollowingService:
         self._clock = clock
         self._tasks = tasks
         self._sweeping = asyncio.Lock()
-        self._looked_at = clock()
+        self._looked_at = self._away_at = clock()
+        self._away_until: Millis = 0
         self._share = 0
         self.repair = Repair(kept, tasks, self.tend)
 
@@ -157,6 +160,12 @@ class FollowingService:
 
     async def _dissolve(self, feed: Feed) -> None:
         await asyncio.sleep(CLOSING_S)
+        for pause in pauses():
+            with suppress(Unavailable):
+                await self.repair.compare_seqs([feed])
+                if not feed.has_gap:
+                    break
+            await asyncio.sleep(pause)
         for member in list(feed.members.values()):
             self._leave(member)
 
@@ -191,7 +200,7 @@ class FollowingService:
     async def _look_for_changes(self) -> None:
         """Trips that changed and conversations that were opened since the last look."""
         now = self._clock()
-        since = min(now, self._looked_at) - RECALL_MS
+        since = self._since(now)
         for change in await self._trips.changed_since(since):
             feed = self.feeds.get(rooms.trip(change.trip_id))
             if isinstance(feed, TripFeed):
@@ -202,6 +211,17 @@ class FollowingService:
             for user_id in participants:
                 self.follow_conversation(user_id, chat_id)
         self._looked_at = now
+
+    def _since(self, now: Millis) -> Millis:
+        """Where a look for changes begins.
+
+        After the store was away, what it took last may be stored only now: for a while every look
+        goes back to before that.
+        """
+        if now - self._looked_at > AWAY_MS:
+            self._away_at, self._away_until = self._looked_at, now + RECALL_MS
+        before = self._away_at if now < self._away_until else now
+        return min(now, self._looked_at, before) - RECALL_MS
 
     def _next_share(self) -> list[TripFeed]:
         """A part of all trips, so that each is compared once in a while, whatever clocks say."""
@@ -365,6 +385,8 @@ class FollowingService:
     async def _bring_trip(self, member: Member) -> None:
         feed = _trip_feed(member)
         identity = member.connection.identity
+        # First the messages' end, then who may read them: nobody gets what came after it left.
+        newest = await self._messages.newest_seq(feed.trip_id)
         record = await self._trips.get(feed.trip_id)
         relation = record and record.trip.relation_of(identity)
         if record is None or not relation or relation is Relation.STAFF:
@@ -377,7 +399,7 @@ class FollowingService:
         if feed.admit(member, relation):
             newly_driving.append(member)
         elif relation in PARTIES:
-            await self._bring_messages(member, chat_after(record, relation))
+            await self._bring_messages(member, chat_after(record, relation), newest)
         self._fill_in(member, record.trip.version, None)
         member.release(version=record.trip.version)
         self.tend(feed, newly_driving)
@@ -388,7 +410,7 @@ class FollowingService:
             return
         member = await self._join(connection, room)
         member.relation = Relation.RIDER
-        await self._persist(member, lambda: self._bring_messages(member, 0))
+        await self._persist(member, lambda: self._bring_all_messages(member))
         if not member.left:
             self._admit_to_chat(member, 0)
 
@@ -398,17 +420,20 @@ class FollowingService:
 
         async def bring() -> None:
             await member.connection.ready
+            newest = await self._messages.newest_seq(feed.trip_id)
             record = await self._trips.get(feed.trip_id)
             if record is not None and record.trip.driver_id == member.connection.identity.user_id:
-                await self._bring_messages(member, record.chat_from)
+                await self._bring_messages(member, record.chat_from, newest)
 
         await self._persist(member, bring)
         member.release()
 
-    async def _bring_messages(self, member: Member, after: int) -> None:
+    async def _bring_all_messages(self, member: Member) -> None:
+        newest = await self._messages.newest_seq(member.feed.conversation_id)
+        await self._bring_messages(member, 0, newest)
+
+    async def _bring_messages(self, member: Member, after: int, newest: int) -> None:
         """Send the stored messages after a seq, and start the feed where they end."""
-        chat_id = member.feed.conversation_id
-        newest = await self._messages.newest_seq(chat_id)
         await self._tell_messages(member, after, newest)
         member.heard[SEQS] = max(member.heard[SEQS], newest)
         member.feed.start_messages(newest)

@@ -103,12 +103,18 @@ class Repair:
         known = None
         while feed.seqs.has_gap and feed.seqs.newest not in (None, known):
             known = feed.seqs.newest
-            await self._read_page(feed, known or 0)
+            await self._read_pages(feed, known or 0)
 
-    async def _read_page(self, feed: Feed, after: int) -> None:
+    async def _read_pages(self, feed: Feed, after: int) -> None:
+        """Read all that follows; a page that is not full is the last one."""
         chat_id = feed.conversation_id
-        for message in await self._messages.between(chat_id, after, after + MAX_PAGE):
-            feed.take_message(message.seq, message, Encoded(message.event, message))
+        while True:
+            messages = await self._messages.between(chat_id, after, after + MAX_PAGE)
+            for message in messages:
+                feed.take_message(message.seq, message, Encoded(message.event, message))
+            if len(messages) < MAX_PAGE:
+                return
+            after = messages[-1].seq
 
     async def _read_trip(self, feed: TripFeed) -> None:
         record = await self._trips.get(feed.trip_id)

@@ -26,6 +26,7 @@ from models.errors import (
 from models.fields import Id
 from realtime import payloads
 from realtime.connection import Connection, Request
+from realtime.deadline import answered_within
 from realtime.engine import Socket
 from realtime.gateway import Namespace, Refused
 from realtime.metrics import Metrics
@@ -182,7 +183,8 @@ class Rides(Namespace[Connection]):
         outcome = "ok"
         began = time.perf_counter()
         try:
-            answer, then = await self._run(connection, request)
+            async with answered_within():
+                answer, then = await self._run(connection, request)
         except RidewireError as error:
             answer, outcome = self._refused(connection, request, error), error.code
         except Exception:  # noqa: BLE001 - whatever it was: logged, and the client gets an answer

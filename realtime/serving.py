@@ -23,6 +23,8 @@ _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1_024
 SHUTDOWN_S: Final = 2.0
+MAX_HEADER: Final = 16 * 1024
+"""Bytes of one header: twice the longest token, so that a longer one is told so."""
 OVERTIME_S: Final = 4
 """For the end, beyond the time that the clients have to leave."""
 GARBAGE_AFTER: Final = 10_000
@@ -93,6 +95,7 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
         access_log=None,
         shutdown_timeout=SHUTDOWN_S,
         auto_decompress=False,  # no client compresses what it sends, but a bomb does
+        max_field_size=MAX_HEADER,
     )
     try:
         await runner.setup()

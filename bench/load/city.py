@@ -1,6 +1,7 @@
 """CITY: drivers report once a second, some trips chat, riders come and go.
 
-Two in a hundred riders a second look away for a while, or lose their connection and come back. What
+Two in a hundred riders a second look away for a while, or lose their connection and come back; those
+who chat stay, as a message that comes meanwhile would be in the answer to their subscription. What
 was under way when they left, or was sent before they were back, need not arrive; everything that
 is sent from their subscription's answer on has to. Delays are those of locations.
 """
@@ -93,7 +94,8 @@ class City:
         self._rides = rides
         self._record = record
         self._talks = [ride.talk for ride in rides if ride.talk]
-        self._leaving = Random(1).sample(rides, len(rides))  # noqa: S311 - an order, no secret
+        going = [ride for ride in rides if not ride.talk]
+        self._leaving = Random(1).sample(going, len(going))  # noqa: S311 - an order, no secret
         self._errands: set[asyncio.Task[None]] = set()
         self._beats = (
             Metronome(locations_per_s, self._report),
@@ -122,8 +124,7 @@ class City:
     def _leave(self, number: int, _at: float) -> None:
         """In turn, by a random order: the same for everybody who is measured."""
         ride = self._leaving[number % len(self._leaving)]
-        keeps_connection = ride.talk or number % 2
-        errand = asyncio.create_task(ride.look_away() if keeps_connection else ride.drop_out())
+        errand = asyncio.create_task(ride.look_away() if number % 2 else ride.drop_out())
         self._errands.add(errand)
         errand.add_done_callback(self._done)
 

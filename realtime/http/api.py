@@ -19,6 +19,7 @@ from models.identity import Identity
 from models.messages import Conversation, Draft, Message
 from models.requests import MessageList, TripList
 from models.trips import Trip
+from realtime.deadline import answered_within
 from realtime.http.answers import answer
 from realtime.http.cursors import cursor, position
 from realtime.http.requests import Reader, bearer
@@ -67,7 +68,8 @@ def _served(
         command = await reader.read(request)
         if route.method.has_body:
             caller = verify(bearer(request.headers))  # the body may have taken a while
-        content = await serve(caller, command)
+        async with answered_within():
+            content = await serve(caller, command)
         response = answer(request, route, content)
         if location is not None and isinstance(content, Trip):
             response.headers["Location"] = location.format(id=content.id)

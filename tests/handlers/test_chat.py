@@ -14,6 +14,7 @@ from models.facts import ChatClosed, ChatOpened, ChatReceipt, ChatTyping
 from models.fields import new_id
 from models.identity import Identity, Role
 from models.messages import Draft, Kind, Message, Read
+from models.stores import TripRecord
 from models.trips import Trip
 from tests.handlers.world import (
     ANN,
@@ -421,6 +422,23 @@ def expected_page(command: ChatHistory, readable: list[int]) -> tuple[list[int],
 
 
 class TestHistory:
+    async def test_who_is_taken_off_meanwhile_reads_nothing_of_what_came_after(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trip = await world.trip_in("accepted")
+        await world.say(RITA, trip.id, "to dan")
+        read = world.stores.trips.get
+
+        async def read_slowly(trip_id: str) -> TripRecord | None:
+            record = await read(trip_id)
+            monkeypatch.undo()
+            await world.move(ANN, trip, "requested")
+            await world.say(RITA, trip.id, "to nobody")
+            return record
+
+        monkeypatch.setattr(world.stores.trips, "get", read_slowly)
+        assert await texts(world, DAN, trip.id) == ["to dan"]
+
     @pytest.mark.parametrize(("before", "since"), list(product([0, 1, 4], [0, 1, 2, 7])))
     async def test_every_page_is_the_right_one(self, world: World, before: int, since: int) -> None:
         trip = await world.trip_in("requested")

@@ -44,6 +44,12 @@ class TestTokens:
         answer = await company.nobody.ask("GET", "/v1/trips", headers=headers)
         assert (answer.status, answer.error["code"]) == (401, "unauthorized")
 
+    async def test_a_token_that_is_too_long_is_told_so(self, company: Company) -> None:
+        headers = {"Authorization": f"Bearer {'x' * 9_000}"}
+        answer = await company.nobody.ask("GET", "/v1/trips", headers=headers)
+        assert (answer.status, answer.error["code"]) == (401, "unauthorized")
+        assert "longer than" in answer.error["message"]
+
     async def test_an_expired_token_says_so(self, company: Company) -> None:
         token = mint("service", fresh("service"), ttl_s=1)
         caller = company.with_token(token)

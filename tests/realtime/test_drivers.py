@@ -54,6 +54,19 @@ async def test_the_newest_point_is_kept_for_all(stores: EmbeddedStores) -> None:
         assert await there.status(dan) is DriverAvailability.BUSY
 
 
+async def test_what_an_instance_writes_late_replaces_nothing_newer(stores: EmbeddedStores) -> None:
+    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+        slow, fast = RedisDrivers(redis), RedisDrivers(redis)
+        dan, eve = fresh("dan"), fresh("eve")
+        for driver_id in (dan, eve):
+            slow.saw(sighting(driver_id, 1))
+        fast.saw(sighting(dan, 2))
+        await fast.flush()
+        await slow.flush()
+        assert await fast.newest(dan) == sighting(dan, 2)
+        assert await fast.newest(eve) == sighting(eve, 1)
+
+
 async def test_a_silent_redis_holds_nobody_up_in_a_queue(silent: RedisDrivers) -> None:
     async with asyncio.timeout(20):  # one after the other they would take some minutes
         assert set(await asyncio.gather(*(silent.newest(f"d{n}") for n in range(5_000)))) == {None}

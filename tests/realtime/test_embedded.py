@@ -103,7 +103,10 @@ def lives(pid: int) -> bool:
     except ProcessLookupError:
         return False
     stat = Path(f"/proc/{pid}/stat")  # where there is one, it tells the dead that nobody reaped
-    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return not Path("/proc/self/stat").exists()  # it is gone just now, or there are none here
 
 
 def eventually(condition: Callable[[], bool]) -> bool:
