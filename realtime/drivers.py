@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final
 
 import msgspec
@@ -125,10 +124,12 @@ class RedisDrivers:
         return [None] * len(statuses)
 
     async def _put_newer(self, sightings: Sequence[Sighting]) -> None:
-        values = [(sighting.point.ts, _encode(sighting)) for sighting in sightings]
+        values: list[int | bytes] = []
+        for sighting in sightings:
+            values += (sighting.point.ts, _encode(sighting))
         await self._set_newer(
             keys=[keys.sighting(sighting.driver_id) for sighting in sightings],
-            args=[keys.SIGHTING_TTL_S, *chain.from_iterable(values)],
+            args=[keys.SIGHTING_TTL_S, *values],
         )
 
     async def _put(self, values: Sequence[tuple[str, str | bytes]], ttl_s: int) -> None:

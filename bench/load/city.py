@@ -1,9 +1,9 @@
 """CITY: drivers report once a second, some trips chat, riders come and go.
 
-Two in a hundred riders a second look away for a while, or lose their connection and come back; those
-who chat stay, as a message that comes meanwhile would be in the answer to their subscription. What
-was under way when they left, or was sent before they were back, need not arrive; everything that
-is sent from their subscription's answer on has to. Delays are those of locations.
+Two in a hundred riders a second look away for a while, or lose their connection and come back;
+those who chat stay, as a message that comes meanwhile would be in the answer to their subscription.
+What was under way when they left, or was sent before they were back, need not arrive; everything
+that is sent from their subscription's answer on has to. Delays are those of locations.
 """
 
 import asyncio

@@ -10,7 +10,7 @@ from chaos.caught import by_promise, violations_of
 from chaos.checks import promises
 from chaos.faults import KINDS
 
-QUICK = ("receipts-forgotten", "newest-wins-off")
+QUICK = ("newest-wins-off",)
 """Those that need no fault, in what is stored and in what is heard."""
 
 
