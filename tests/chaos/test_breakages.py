@@ -11,7 +11,7 @@ from chaos.checks import promises
 from chaos.faults import KINDS
 
 QUICK = ("newest-wins-off",)
-"""Those that need no fault, in what is stored and in what is heard."""
+"""One that needs no fault."""
 
 
 @pytest.mark.timeout(300)
