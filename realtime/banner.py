@@ -51,6 +51,7 @@ def _next_steps(url: str) -> list[str]:
         f"  {command} token --role rider --sub rita     # and for a rider app",
         f"  {command} simulate --url {url} --drivers 50 --rate 1 --seconds 60",
         f"  curl {url}/readyz",
+        f"What apps and back ends may ask for: {url}/v1/docs",
         "",
     ]
 

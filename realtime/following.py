@@ -165,6 +165,8 @@ class FollowingService:
                 await self.repair.compare_seqs([feed])
                 if not feed.has_gap:
                     break
+            if not feed.members:
+                return
             await asyncio.sleep(pause)
         for member in list(feed.members.values()):
             self._leave(member)

@@ -85,7 +85,8 @@ class MongoMessages:
         known = {key: self._known.get(key) or 0 for key in conversation_ids}
         newest = await newest_seqs(known, self._existing, steps)
         for conversation_id, seq in newest.items():
-            self._known.learn(conversation_id, seq)
+            if seq:  # what does not exist, as strangers may ask for, drives nothing out
+                self._known.learn(conversation_id, seq)
         return newest
 
     async def _append(self, draft: Draft, sender_id: Id, sent_at: Millis) -> tuple[Message, bool]:
