@@ -6,13 +6,14 @@ from typing import Annotated
 
 from msgspec import Meta
 
-_INVISIBLE = (
+INVISIBLE = (
     r"\s\x00-\x1f\x7f-\xa0\xad\u061c\u180e\u200b-\u200f\u2028-\u202e"
     r"\u034f\u115f\u1160\u3164\uffa0\U000e0000-\U000e0fff"
     r"\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb"
 )
+"""What shows nothing, within `[]` of a pattern: the same characters in every language's `\\s`."""
 
-Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=rf"\A[^{_INVISIBLE}]+\Z")]
+Id = Annotated[str, Meta(min_length=1, max_length=128, pattern=rf"\A[^{INVISIBLE}]+\Z")]
 """An id from outside: 1-128 printable characters without spaces."""
 
 Millis = Annotated[int, Meta(ge=0, le=2**53 - 1)]
@@ -31,7 +32,7 @@ Accuracy = Annotated[float, Meta(ge=0, le=10_000_000)]
 """Radius in metres."""
 
 Reason = Annotated[str, Meta(min_length=1, max_length=500)]
-Pin = Annotated[str, Meta(min_length=1, max_length=16, pattern=rf"\A[^{_INVISIBLE}]+\Z")]
+Pin = Annotated[str, Meta(min_length=1, max_length=16, pattern=rf"\A[^{INVISIBLE}]+\Z")]
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 

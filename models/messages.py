@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from models import free_form
-from models.fields import Id, Latitude, Longitude, Millis, Number
+from models.fields import INVISIBLE, Id, Latitude, Longitude, Millis, Number
 from models.free_form import FreeForm
 
 MAX_TEXT = 2_000
@@ -56,7 +56,7 @@ class LocationData(Struct, frozen=True):
 
 
 class ImageData(Struct, frozen=True):
-    url: Annotated[str, Meta(max_length=2_048, pattern=r"\Ahttps?://[^\s\x00-\x1f\x7f]+\Z")]
+    url: Annotated[str, Meta(max_length=2_048, pattern=rf"\Ahttps?://[^{INVISIBLE}]+\Z")]
     size: Number
     """Bytes."""
 

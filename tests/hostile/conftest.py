@@ -13,7 +13,11 @@ from tests.servers import Server
 
 @pytest.fixture(scope="session")
 async def server(stores: EmbeddedStores) -> AsyncIterator[Server]:
-    settings = {"REDIS_URL": str(stores.redis_url), "MONGODB_URL": str(stores.mongodb_url)}
+    settings = {
+        "REDIS_URL": str(stores.redis_url),
+        "MONGODB_URL": str(stores.mongodb_url),
+        "CONNECTS_PER_S": "100000",  # strangers come by the thousand, and are all let in
+    }
     started = await Server.start(settings)
     yield started
     await started.stop()

@@ -81,6 +81,8 @@ PAYLOADS: list[tuple[Any, Object]] = [
     (Draft, {**SEND, "kind": "location", "data": POINT, "text": None}),
     (Draft, {**SEND, "kind": "image", "data": IMAGE}),
     (Draft, {**SEND, "kind": "image", "data": {**IMAGE, "url": "ftp://example.com"}}),
+    (Draft, {**SEND, "kind": "image", "data": {**IMAGE, "url": "https://a\x85b"}}),
+    (Draft, {**SEND, "kind": "image", "data": {**IMAGE, "url": "https://a\ufeffb"}}),
     (Draft, {**SEND, "kind": "image", "data": POINT}),
     (requests.UserPush, PUSH),
     (requests.UserPush, {**PUSH, "event": "trip:status"}),
