@@ -17,11 +17,11 @@ pytestmark = pytest.mark.skipif(
     reason="the benchmark pins processes to two cores, which this machine cannot",
 )
 
-ROW = Row("relay", Scenario.RELAY, (RIDEWIRE,), clients=20, seconds=1, warm_up_s=0.2)
+ROW = Row("relay", Scenario.RELAY, (RIDEWIRE,), clients=20, seconds=0.5, warm_up_s=0.1)
 
 
 async def test_a_relay_is_sampled_and_every_sample_is_in_a_layer() -> None:
-    found = await profile.profile(ROW, seconds=2)
+    found = await profile.profile(ROW, seconds=1)
     assert found.problem == ""
     assert found.samples > 0
     assert sum(found.shares.values()) == pytest.approx(1)

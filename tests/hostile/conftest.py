@@ -20,16 +20,30 @@ async def server(stores: EmbeddedStores) -> AsyncIterator[Server]:
     }
     started = await Server.start(settings)
     yield started
+    bystander = await _serve_a_bystander(started)
+    await logged(started, bystander)
+    _require_no_trace(started)
     await started.stop()
 
 
 @pytest.fixture(autouse=True)
 async def unharmed(server: Server) -> AsyncIterator[None]:
-    """After every test the same process serves somebody else, and its log has no stack trace."""
-    before = len(server.output)
+    """After every test the same process serves somebody else, and its log has no stack trace.
+
+    What is on its way into the log then is looked at after the next test, or in the end.
+    """
     yield
+    await _serve_a_bystander(server)
+    _require_no_trace(server)
+
+
+async def _serve_a_bystander(server: Server) -> str:
+    """A user id that is in the log later than all that was done before."""
     bystander = await Session.open(server.url, "rider", fresh("bystander"))
     bystander.close()
-    await logged(server, bystander.user_id, after=before)
-    log = "\n".join(server.output[before:])
+    return bystander.user_id
+
+
+def _require_no_trace(server: Server) -> None:
+    log = "\n".join(server.output)
     assert "Traceback" not in log, log

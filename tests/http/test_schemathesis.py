@@ -47,7 +47,7 @@ async def test_the_server_does_what_its_document_says(
         f"{cluster.first}/v1/openapi.json",
         "--checks=all",
         f"--phases={phases}",
-        "--max-examples=6",
+        "--max-examples=3",
         "--generation-deterministic",
         "--no-shrink",
         "--no-color",
