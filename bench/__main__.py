@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.profile:
             results = asyncio.run(_profiled(_whole(options), options.profile))
             _tell(report.profiled(results))
-            return int(results.profile is None or bool(results.profile.problem))
+            return int(any(found.problem for found in results.profiles))
         if options.render:
             folder = options.output or PUBLISHED
             results = Results.load(folder / RESULTS)
@@ -115,13 +115,13 @@ async def _run(chosen: Plan) -> Results:
 
 
 async def _with_insight(results: Results) -> Results:
-    """Add what the server does with the time of its relay, if that was measured."""
-    rows = [row for row in results.plan.rows if row.name == profile.ROWS[0]]
-    if not rows:
-        return results
+    """Add what the server does with the time of what was measured."""
     seconds = profile.QUICK_SECONDS if results.plan.quick else profile.SECONDS
-    found = await profile.profile(rows[0], seconds)
-    return structs.replace(results, profile=found, counting=await counting.counting())
+    profiles = [
+        await profile.profile(row, seconds) for row in results.plan.rows if row.name in profile.ROWS
+    ]
+    counted = await counting.counting() if profiles else None
+    return structs.replace(results, profiles=tuple(profiles), counting=counted)
 
 
 async def _profiled(chosen: Plan, name: str) -> Results:
@@ -133,7 +133,7 @@ async def _profiled(chosen: Plan, name: str) -> Results:
     accounting.raise_open_files()
     measured = tuple([one async for one in run(alone)])
     found = await profile.profile(row)
-    return Results(_today(), Machine.this(), alone, measured, found)
+    return Results(_today(), Machine.this(), alone, measured, (found,))
 
 
 def _today() -> str:

@@ -22,7 +22,7 @@ from realtime.redis_address import RedisAddress
 
 TOGETHER: Final = 50
 """Locations in one turn of the loop of a server that is busy."""
-ROUNDS: Final = 7
+ROUNDS: Final = 5
 _LOCATIONS: Final = 200_000
 _ADDRESS: Final = "redis://127.0.0.1:6379"
 

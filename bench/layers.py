@@ -68,16 +68,36 @@ LAYERS: Final = (
         "whose packet it is, and what takes it",
         r"Socket\.(text|binary|_take\w*) \(|.*\(realtime/(gateway|rides|plain|dispatch)\.py",
     ),
+    Layer(
+        "handshake",
+        "HTTP, its routes and answers, by aiohttp and python-engineio",
+        r".*\((aiohttp/(?!_websocket)|engineio/|socketio/|yarl/|multidict/)",
+    ),
+    Layer(
+        "token check",
+        "whose token it is: signature, claims, revocations",
+        r".*\((realtime/(tokens|identities|revocations)\.py|jwt/|cryptography/)",
+    ),
+    Layer(
+        "newest positions",
+        "kept for Redis, and written there in bulk",
+        r"RedisDrivers\.(saw|flush|run|_put_newer) \(|.*\(redis/",
+    ),
+    Layer(
+        "sessions",
+        "what a connection is told and follows from its beginning",
+        r".*\((realtime/(sessions|drivers)|handlers/sessions)\.py",
+    ),
+    Layer(
+        "store",
+        "MongoDB's driver in the thread that serves, and what is made of its answers",
+        r".*\((models/mongo/|models/grouped\.py|motor/|pymongo/|bson/)",
+    ),
     Layer("parse", "JSON into a point, within its limits", r".*\(realtime/payloads\.py"),
     Layer(
         "judge",
         "whether the point is news and plausible, and whether it is shown at once",
         r".*\((handlers/(locations|pacing)|models/(filter|points))\.py|now \(realtime/app\.py",
-    ),
-    Layer(
-        "newest positions",
-        "kept for Redis, and written there in bulk",
-        r".*\((realtime/drivers\.py|redis/)",
     ),
     Layer(
         "encode",
@@ -109,7 +129,7 @@ LAYERS: Final = (
         "heartbeats, sweeps, and all the rest",
         r".*\((handlers|models|realtime/(?!__main__|serving)\w+|realtime/http)\S*\.py",
     ),
-    Layer(OTHER_THREADS, "MongoDB's driver looks after its connections"),
+    Layer(OTHER_THREADS, "MongoDB's driver: its writes and reads, and its connections"),
 )
 
 _KERNEL: Final = (READING, WRITING, REST)

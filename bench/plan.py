@@ -169,9 +169,9 @@ _START_S: Final = 2.0
 """A server and the generator, until they are ready, and their end."""
 _STORES_S: Final = 2.5
 """Those of a row."""
-# The relay's profile and what counting costs, at the end.
-_INSIGHT_S: Final = 36.0
-_QUICK_INSIGHT_S: Final = 14.0
+# The profiles and what counting costs, at the end.
+_INSIGHT_S: Final = 180.0
+_QUICK_INSIGHT_S: Final = 60.0
 _AT_ONCE: Final = {Scenario.CONNECT, Scenario.IDLE}
 """Loads that do not warm up."""
 _CLIENT_S: Final = {

@@ -10,12 +10,12 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Awaitable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from bench import layers, servers
 from bench.accounting import Reading, Ticks, main_thread_ns, open_files
@@ -23,10 +23,12 @@ from bench.load.together import until
 from bench.plan import Contestant, Row
 from bench.results import Profile
 from bench.run import LIMIT_S, LoadFailed, load, task_of
-from bench.shapes import Outcome, Target
+from bench.shapes import Outcome, Scenario, Target
 
-ROWS: Final = ("relay", "fan_out", "fan_out_burst")
-"""Rows of one instance whose load goes on as long as it is wanted."""
+ROWS: Final = ("relay", "relay_two", "fan_out", "connect", "chat")
+"""Those that have goals for what an event costs."""
+CROWD: Final = 9_000
+"""Clients that come, where a load ends with the last of them."""
 RATE: Final = 50
 """Looks a second. More would leave the server too little time between them."""
 SECONDS: Final = 20
@@ -53,12 +55,13 @@ async def profile(row: Row, seconds: int = SECONDS) -> Profile:
 
 async def _profile(row: Row, seconds: int, shared: servers.Stores, py_spy: str) -> Profile:
     lasting = structs.replace(row, seconds=seconds + _LONGER_S)
+    if row.scenario is Scenario.CONNECT:
+        lasting = structs.replace(lasting, clients=CROWD)
     async with servers.contestant(Contestant.RIDEWIRE, shared) as target:
         loading = asyncio.create_task(_loaded(lasting, target))
         try:
-            (pid,) = target.pids
-            await _until_under_load(row, pid, loading)
-            found = await _sampled(row, pid, _looked_at(py_spy, pid, seconds))
+            await _until_under_load(row, target, loading)
+            found = await _sampled(row, target, seconds, py_spy)
             outcome = await loading
         finally:
             loading.cancel()
@@ -73,16 +76,36 @@ async def _loaded(row: Row, target: Target) -> Outcome:
     return await load(task_of(row, Contestant.RIDEWIRE, target), row.seconds + LIMIT_S)
 
 
-async def _sampled(row: Row, pid: int, looking: Awaitable[str]) -> Profile:
+async def _sampled(row: Row, target: Target, seconds: int, py_spy: str) -> Profile:
+    """All its servers together, each by the CPU time that it used."""
+    found = await asyncio.gather(*(_server(pid, seconds, py_spy) for pid in target.pids))
+    used_s = sum(one.used_s for one in found)
+    shares: dict[str, float] = {}
+    for one in found:
+        for name, share in one.shares.items():
+            shares[name] = shares.get(name, 0.0) + share * one.used_s / used_s
+    in_order = {layer.name: shares[layer.name] for layer in layers.LAYERS if layer.name in shares}
+    return Profile(row.name, in_order, sum(one.samples for one in found))
+
+
+class _Looked(Struct, frozen=True):
+    """What was seen of one server: its layers' shares of the CPU seconds that it used."""
+
+    shares: dict[str, float]
+    samples: int
+    used_s: float
+
+
+async def _server(pid: int, seconds: int, py_spy: str) -> _Looked:
     ticks, whole, main = Ticks.take(pid), Reading.take([pid]), main_thread_ns(pid)
-    stacks = [*stacks_of_server(await looking)]
+    stacks = [*stacks_of_server(await _looked_at(py_spy, pid, seconds))]
     system = Ticks.take(pid).system_share_since(ticks)
     (used_s,) = Reading.take([pid]).since(whole).cpu_s
     others = max(0.0, 1 - (main_thread_ns(pid) - main) / 1e9 / used_s)
     if not stacks:
         raise NoProfile("py-spy saw no stack of the server")
     shares = layers.of_all(layers.shares(stacks), system, others)
-    return Profile(row.name, shares, sum(count for _, count in stacks))
+    return _Looked(shares, sum(count for _, count in stacks), used_s)
 
 
 async def _looked_at(py_spy: str, pid: int, seconds: int) -> str:
@@ -112,13 +135,20 @@ def stacks_of_server(raw: str) -> Iterator[tuple[Sequence[str], int]]:
             yield stack.split(";"), int(count)
 
 
-async def _until_under_load(row: Row, pid: int, loading: asyncio.Task[Outcome]) -> None:
-    """Until the clients are connected and have had the row's time to warm up. Raises NoProfile."""
-    wanted = open_files(pid) + row.clients
-    await until(lambda: loading.done() or open_files(pid) >= wanted, within_s=LIMIT_S)
+async def _until_under_load(row: Row, target: Target, loading: asyncio.Task[Outcome]) -> None:
+    """Until the clients are connected and have had the row's time to warm up. Raises NoProfile.
+
+    Where clients that come are the load, the first of them are enough.
+    """
+    wanted = _open(target) + (1 if row.scenario is Scenario.CONNECT else row.clients)
+    await until(lambda: loading.done() or _open(target) >= wanted, within_s=LIMIT_S)
     await asyncio.wait((loading,), timeout=row.warm_up_s)
     if loading.done():
         raise NoProfile("the server did not come under load")
+
+
+def _open(target: Target) -> int:
+    return sum(map(open_files, target.pids))
 
 
 def _py_spy() -> str:

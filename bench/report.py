@@ -10,7 +10,7 @@ from bench.accounting import Machine
 from bench.figures import CPU, Figure, Measure, figure, number, ratio
 from bench.goals import Verdict, verdicts
 from bench.plan import Contestant, Row
-from bench.results import Measured, Results
+from bench.results import Measured, Profile, Results
 from bench.shapes import HTTP
 from bench.views import CALLED, VIEWS
 
@@ -82,7 +82,7 @@ def text(results: Results) -> str:
         _goals(list(verdicts(results))),
         *_spoiled(list(results.spoiled())),
         *(block for row in results.plan.rows for block in _row(results, row)),
-        *_profile(results),
+        *_profiles(results),
         *_counting(results),
         "## Measured on",
         _table(("", ""), _machine(results.machine)),
@@ -92,7 +92,7 @@ def text(results: Results) -> str:
 
 def profiled(results: Results) -> str:
     """The part of the page that tells where the time goes."""
-    return "\n\n".join(_profile(results))
+    return "\n\n".join(_profiles(results))
 
 
 def progress(measured: Measured) -> str:
@@ -212,11 +212,12 @@ def _notes(results: Results, row: Row) -> Iterator[str]:
         yield "\n".join(notes)
 
 
-def _profile(results: Results) -> Iterator[str]:
-    """Nothing where the row of which it is was not run."""
-    found = results.profile
-    if found is None:
-        return
+def _profiles(results: Results) -> Iterator[str]:
+    for found in results.profiles:
+        yield from _profile(results, found)
+
+
+def _profile(results: Results, found: Profile) -> Iterator[str]:
     yield f"## Where the time goes: {VIEWS[found.row].title}"
     cpu = _cpu(results, found.row)
     if found.problem or cpu is None:

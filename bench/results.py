@@ -62,7 +62,7 @@ class Results(Struct, frozen=True, omit_defaults=True):
     machine: Machine
     plan: Plan
     measured: tuple[Measured, ...]
-    profile: Profile | None = None
+    profiles: tuple[Profile, ...] = ()
     counting: Counting | None = None
 
     def of(self, row: Row, contestant: Contestant) -> list[Measured]:

@@ -84,7 +84,7 @@ def assert_all_is_well(outcome: Outcome) -> None:
 async def test_a_load_that_lasts_delivers_what_it_sends(
     servers: tuple[Server, Server], scenario: Scenario, clients: int, rate: float
 ) -> None:
-    task = Task(scenario, target(servers[0]), clients, seconds=1, warm_up_s=0.3, rate=rate)
+    task = Task(scenario, target(servers[0]), clients, seconds=0.4, warm_up_s=0.1, rate=rate)
     outcome = await generate(task)
     assert_all_is_well(outcome)
     assert outcome.p50_ms is not None

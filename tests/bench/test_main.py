@@ -43,7 +43,7 @@ def test_results_that_are_not_there_are_told(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--only", "tea"], ["--rounds", "0"], ["--rounds", "many"], ["--profile", "chat"]],
+    [["--only", "tea"], ["--rounds", "0"], ["--rounds", "many"], ["--profile", "idle"]],
 )
 def test_misuse_is_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):

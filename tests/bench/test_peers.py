@@ -6,12 +6,13 @@ Each peer is started as the benchmark starts it, and asked by the clients of all
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+from msgspec import structs
 
 from bench.plan import Contestant
 from bench.servers import NODE_PEER, Stores, contestant
@@ -35,9 +36,24 @@ node = pytest.param(Contestant.NODE, marks=needs_node)
 rivals = pytest.mark.parametrize("name", [Contestant.STOCK, node])
 
 
-@pytest.fixture
-def shared(stores: EmbeddedStores) -> Stores:
-    return Stores(str(stores.redis_url), str(stores.mongodb_url))
+Running = Callable[[Contestant], Awaitable[Target]]
+
+
+@pytest.fixture(scope="module")
+async def running(stores: EmbeddedStores) -> AsyncIterator[Running]:
+    """Starts a contestant when the first test asks for it: two instances, where it has a bus."""
+    shared = Stores(str(stores.redis_url), str(stores.mongodb_url))
+    started: dict[Contestant, Target] = {}
+    async with AsyncExitStack() as stack:
+
+        async def target(name: Contestant) -> Target:
+            if name not in started:
+                instances = 1 if name is Contestant.PICOWS else 2
+                begun = contestant(name, shared, instances)
+                started[name] = await stack.enter_async_context(begun)
+            return started[name]
+
+        yield target
 
 
 def token(secret: str, role: str, user_id: str, **claims: Any) -> str:
@@ -68,8 +84,12 @@ def point(seq: int, **fields: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", [Contestant.STOCK, Contestant.PICOWS, node])
-async def test_a_location_reaches_who_subscribed_the_trip(name: Contestant, shared: Stores) -> None:
-    async with contestant(name, shared) as target, driver_and_rider(target) as (driver, rider):
+async def test_a_location_reaches_who_subscribed_the_trip(
+    name: Contestant, running: Running
+) -> None:
+    target = await running(name)
+    first = structs.replace(target, urls=target.urls[:1])
+    async with driver_and_rider(first) as (driver, rider):
         await rider.ok("trip:subscribe", {"trip_id": TRIP})
         sent = point(1)
         await driver.emit("driver:location", sent)
@@ -78,17 +98,17 @@ async def test_a_location_reaches_who_subscribed_the_trip(name: Contestant, shar
 
 @rivals
 async def test_a_location_crosses_from_instance_to_instance(
-    name: Contestant, shared: Stores
+    name: Contestant, running: Running
 ) -> None:
-    async with contestant(name, shared, 2) as target, driver_and_rider(target) as (driver, rider):
+    async with driver_and_rider(await running(name)) as (driver, rider):
         await rider.ok("trip:subscribe", {"trip_id": TRIP})
         await driver.emit("driver:location", point(1))
         assert (await rider.hears("trip:location"))["seq"] == 1
 
 
 @rivals
-async def test_bad_points_are_dropped(name: Contestant, shared: Stores) -> None:
-    async with contestant(name, shared) as target, driver_and_rider(target) as (driver, rider):
+async def test_bad_points_are_dropped(name: Contestant, running: Running) -> None:
+    async with driver_and_rider(await running(name)) as (driver, rider):
         await rider.ok("trip:subscribe", {"trip_id": TRIP})
         bad = [point(1, lat=90.1), point(2, ts=now() + 60_000), point(3, heading=360), "nowhere"]
         for sent in [*bad, point(8), point(9, ts=now() - 60_000), point(10)]:
@@ -99,10 +119,10 @@ async def test_bad_points_are_dropped(name: Contestant, shared: Stores) -> None:
 
 @rivals
 async def test_a_message_is_stored_once_and_told_to_the_other_party(
-    name: Contestant, shared: Stores
+    name: Contestant, running: Running
 ) -> None:
     draft = {"conversation_id": TRIP, "client_id": "c1", "text": "I am at the corner"}
-    async with contestant(name, shared, 2) as target, driver_and_rider(target) as (driver, rider):
+    async with driver_and_rider(await running(name)) as (driver, rider):
         answer = await rider.ok("chat:send", draft)
         assert await rider.ok("chat:send", draft) == answer
         assert await driver.hears("chat:message") == answer["message"]
@@ -114,10 +134,10 @@ async def test_a_message_is_stored_once_and_told_to_the_other_party(
 
 @rivals
 async def test_nobody_gets_into_a_trip_that_their_token_does_not_name(
-    name: Contestant, shared: Stores
+    name: Contestant, running: Running
 ) -> None:
     elsewhere = {"conversation_id": "trip-2", "client_id": "c1", "text": "let me in"}
-    async with contestant(name, shared) as target, driver_and_rider(target) as (_driver, rider):
+    async with driver_and_rider(await running(name)) as (_driver, rider):
         refused = await rider.refused("trip:subscribe", {"trip_id": "trip-2"})
         assert refused["code"] == "not_found"
         assert (await rider.refused("chat:send", elsewhere))["code"] == "not_found"
@@ -125,39 +145,39 @@ async def test_nobody_gets_into_a_trip_that_their_token_does_not_name(
 
 @rivals
 async def test_tokens_that_are_not_to_be_believed_are_refused(
-    name: Contestant, shared: Stores
+    name: Contestant, running: Running
 ) -> None:
-    async with contestant(name, shared) as target:
-        for bad, code in [
-            ("no token", "unauthorized"),
-            (token("x" * 48, "rider", "rita"), "unauthorized"),
-            (token(target.secret, "king", "rita"), "unauthorized"),
-            (token(target.secret, "rider", "rita", exp=1), "token_expired"),
-        ]:
-            with pytest.raises(Refused) as refusal:
-                await connected(target.urls[0], bad)
-            assert refusal.value.code == code
+    target = await running(name)
+    for bad, code in [
+        ("no token", "unauthorized"),
+        (token("x" * 48, "rider", "rita"), "unauthorized"),
+        (token(target.secret, "king", "rita"), "unauthorized"),
+        (token(target.secret, "rider", "rita", exp=1), "token_expired"),
+    ]:
+        with pytest.raises(Refused) as refusal:
+            await connected(target.urls[0], bad)
+        assert refusal.value.code == code
 
 
 Call = Callable[..., Awaitable[httpx.Response]]
 
 
 @asynccontextmanager
-async def backend(shared: Stores, **claims: Any) -> AsyncIterator[Call]:
+async def backend(running: Running, **claims: Any) -> AsyncIterator[Call]:
     """Requests to the Node peer, with the token of a service."""
-    async with contestant(Contestant.NODE, shared) as target:
-        bearer = token(target.secret, claims.pop("role", "service"), "backend", **claims)
-        headers = {"Authorization": f"Bearer {bearer}"}
-        async with httpx.AsyncClient(base_url=target.urls[0], headers=headers) as http:
-            yield http.request
+    target = await running(Contestant.NODE)
+    bearer = token(target.secret, claims.pop("role", "service"), "backend", **claims)
+    headers = {"Authorization": f"Bearer {bearer}"}
+    async with httpx.AsyncClient(base_url=target.urls[0], headers=headers) as http:
+        yield http.request
 
 
 DRAFT = {"client_id": "c1", "rider_id": "rita", "pickup": {"lat": 52.5, "lng": 13.4}}
 
 
 @needs_node
-async def test_a_trip_is_created_once_and_read_over_http(shared: Stores) -> None:
-    async with backend(shared) as call:
+async def test_a_trip_is_created_once_and_read_over_http(running: Running) -> None:
+    async with backend(running) as call:
         created = await call("POST", "/v1/trips", json=DRAFT)
         again = await call("POST", "/v1/trips", json=DRAFT)
         trip = created.json()
@@ -171,8 +191,8 @@ async def test_a_trip_is_created_once_and_read_over_http(shared: Stores) -> None
 
 
 @needs_node
-async def test_bad_requests_are_refused(shared: Stores) -> None:
-    async with backend(shared) as call:
+async def test_bad_requests_are_refused(running: Running) -> None:
+    async with backend(running) as call:
         bad: list[Any] = [
             {**DRAFT, "rider_id": ""},
             {**DRAFT, "pickup": {"lat": 91, "lng": 0}},
@@ -189,7 +209,7 @@ async def test_bad_requests_are_refused(shared: Stores) -> None:
 @needs_node
 @pytest.mark.parametrize(("claims", "status"), [({"role": "rider"}, 403), ({"exp": 1}, 401)])
 async def test_trips_are_a_services_over_http(
-    claims: dict[str, Any], status: int, shared: Stores
+    claims: dict[str, Any], status: int, running: Running
 ) -> None:
-    async with backend(shared, **claims) as call:
+    async with backend(running, **claims) as call:
         assert (await call("POST", "/v1/trips", json=DRAFT)).status_code == status

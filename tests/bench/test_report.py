@@ -127,7 +127,7 @@ def test_a_paced_row_tells_its_rate() -> None:
 def profiled(profile: Profile, tmp_path: Path) -> Document:
     """A page with a profile of the relay, of which each location takes 16 µs."""
     path = tmp_path / "profiled.md"
-    path.write_text(report.text(structs.replace(MADE, profile=profile)), "utf-8")
+    path.write_text(report.text(structs.replace(MADE, profiles=(profile,))), "utf-8")
     return Document(str(path))
 
 

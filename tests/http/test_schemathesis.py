@@ -21,9 +21,9 @@ expected-statuses = ["2xx", "3xx", 401, 403, 404, 409, 412, 429]
 """
 CALLERS: Mapping[str, Mapping[str, str]] = {
     # One caller, so that what it makes is there for what it asks next.
-    "examples,coverage,stateful": {"service": AGENT.user_id},
+    "coverage,stateful": {"service": AGENT.user_id},
     # Several in turn, each of whom may do other things.
-    "examples,fuzzing": {
+    "fuzzing": {
         "rider": RIDER.user_id,
         "driver": DRIVER.user_id,
         "agent": AGENT.user_id,

@@ -172,7 +172,7 @@ def new_database(url: str) -> Iterator[str]:
     try:
         yield urlsplit(url)._replace(path=f"/{name}").geturl()
     finally:
-        with pymongo.timeout(10), client(url) as mongodb:
+        with pymongo.timeout(60), client(url) as mongodb:
             mongodb.drop_database(name)
 
 

@@ -306,7 +306,7 @@ class TestMoving:
 # Whatever is sent, some promises are kept.
 
 PROPERTY = settings(
-    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=200
+    deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
 )
 ACCURACY = some.sampled_from([0.0, 5.0, 25.0])
 ANYWHERE = some.builds(

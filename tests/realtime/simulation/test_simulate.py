@@ -161,7 +161,7 @@ def says(frame: Frame, *words: str) -> bool:
 
 async def test_whole_rides_are_driven_and_everything_arrives(server: Place) -> None:
     outcome = await simulate(
-        server.environment, "--url", server.url, "--drivers", "4", "--rate", "5", "--seconds", "6"
+        server.environment, "--url", server.url, "--drivers", "4", "--rate", "5", "--seconds", "4"
     )
     assert outcome.status == 0, outcome
     assert outcome.verdict.startswith("All is well: 4 rides finished")
@@ -178,7 +178,7 @@ async def test_lost_and_doubled_events_are_noticed(server: Place) -> None:
 
     async with Meddler.between(server.url, meddle) as meddler:
         outcome = await simulate(
-            server.environment, "--url", meddler.url, "--drivers", "4", "--seconds", "7"
+            server.environment, "--url", meddler.url, "--drivers", "4", "--seconds", "4"
         )
     assert outcome.status == 1, outcome
     assert outcome.verdict.startswith("NOT GOOD")
@@ -196,7 +196,7 @@ async def test_clients_whose_connections_are_cut_come_back_and_miss_nothing(serv
 
     async with Meddler.between(server.url, watch) as meddler:
         running = await begin(
-            server.environment, "--url", meddler.url, "--drivers", "3", "--seconds", "8"
+            server.environment, "--url", meddler.url, "--drivers", "3", "--seconds", "5"
         )
         await asyncio.wait_for(rides_begun.wait(), DEADLINE_S)
         assert await meddler.cut() > 2
