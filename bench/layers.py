@@ -71,7 +71,8 @@ LAYERS: Final = (
     Layer(
         "handshake",
         "HTTP, its routes and answers, by aiohttp and python-engineio",
-        r".*\((aiohttp/(?!_websocket)|engineio/|socketio/|yarl/|multidict/)",
+        r".*\((aiohttp/(?!_websocket)|engineio/|socketio/|yarl/|multidict/)"
+        r"|(_handshake|WebSocket\.(accept|_adopt)|Engine\.\w+) \(realtime/",
     ),
     Layer(
         "token check",
@@ -87,6 +88,11 @@ LAYERS: Final = (
         "sessions",
         "what a connection is told and follows from its beginning",
         r".*\((realtime/(sessions|drivers)|handlers/sessions)\.py",
+    ),
+    Layer(
+        "conversations",
+        "who may write, and what a message is",
+        r".*\(handlers/(chat|threads|access|answers)\.py",
     ),
     Layer(
         "store",
