@@ -263,6 +263,7 @@ async def write_on(client: WebSocket) -> None:
     while True:
         client.send("4more")
         await client.writer.drain()
+        await asyncio.sleep(0)  # the server lives in the same loop
 
 
 async def test_who_comes_while_the_server_stops_is_sent_elsewhere(clockwork: Clockwork) -> None:
