@@ -37,6 +37,7 @@ from realtime.http.requests import MAX_BODY
 from realtime.hub import Hub
 from realtime.identities import Identities
 from realtime.metrics import Metrics
+from realtime.provider_keys import ProviderKeys
 from realtime.redis_address import RedisAddress
 from realtime.revocations import Revocations
 from realtime.rides import Rides
@@ -88,7 +89,7 @@ class Instance:
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
         self._gateway.attach(self.app, SOCKET_IO)
         self._routes().add_to(self.app)
-        api.add_to(self.app, self._new_api(), self._identities.verify)
+        api.add_to(self.app, self._new_api(), self._identities.verified)
         documents.add_to(self.app)
         self._measure()
 
@@ -105,6 +106,9 @@ class Instance:
         instance._bus.on_heard = instance._revocations.heard
         await instance._bus.subscribe(keys.channel(rooms.INSTANCES))
         await instance._revocations.load()
+        if instance._provider is not None:
+            await instance._provider.fetch()
+            instance._tasks.start(instance._provider.run())
         instance._tasks.start(instance._revocations.run())
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
@@ -139,10 +143,9 @@ class Instance:
         self._following = self._new_following(settings)
         self._revocations = Revocations(kept, now)
         self._hub = Hub(self._bus, self._following, self._revocations, now, self._metrics)
-        self._tokens = Tokens(settings.token_rules(), now)
-        self._identities = Identities(self._tokens, self._revocations)
+        self._wire_tokens(settings)
         self._sessions = Sessions(
-            verify=self._identities.verify,
+            identities=self._identities,
             following=self._following,
             publish=self._hub.publish,
             clock=now,
@@ -153,6 +156,15 @@ class Instance:
         self._chat = ChatHandler(kept, self._hub.publish, now)
         self._gateway = self._new_gateway(settings)
         self._gateway.add(self._new_rides(settings))
+
+    def _wire_tokens(self, settings: Settings) -> None:
+        rules = settings.token_rules()
+        self._tokens = Tokens(rules, now)
+        self._provider: ProviderKeys | None = None
+        if rules.key_set_url is not None:
+            fetches = self._metrics.key_fetches.counts
+            self._provider = ProviderKeys(rules.key_set_url, self._tokens.take, fetches)
+        self._identities = Identities(self._tokens, self._revocations, self._provider)
 
     def _new_following(self, settings: Settings) -> FollowingService:
         kept = self._mongo.stores
@@ -217,6 +229,7 @@ class Instance:
         checks = {
             "mongodb": self._mongodb_problem,
             "redis": self._redis_problem,
+            "keys": self._keys_problem,
             "server": self._server_problem,
         }
         return Routes(checks, self._scraping.answer)
@@ -230,6 +243,9 @@ class Instance:
 
     async def _redis_problem(self) -> str | None:
         return None if self._bus.alive else self._bus.problem
+
+    async def _keys_problem(self) -> str | None:
+        return None if self._provider is None else self._provider.missing
 
     async def _server_problem(self) -> str | None:
         return "draining" if self._gateway.engine.is_draining else None
@@ -250,6 +266,8 @@ class Instance:
         engine.outbox.on_sent = metrics.relay.sent
 
     def _obstacle(self) -> str | None:
+        if not self._tokens.has_keys:
+            return "the keys of tokens are not known yet"
         return None if self._revocations.in_touch else "no store tells which tokens were revoked"
 
     def _catch_up(self) -> None:

@@ -39,7 +39,13 @@ def _stores(site: Site) -> list[str]:
 def _keys(site: Site) -> str:
     if site.settings.generated_secret:
         return f"signed with a secret of its own, {site.settings.generated_secret}"
-    return "signed with JWT_SECRET" if site.settings.jwt.secrets else "checked with JWT_PUBLIC_KEY"
+    jwt = site.settings.jwt
+    given = {
+        "JWT_SECRET": jwt.secrets,
+        "JWT_PUBLIC_KEY": jwt.public_keys,
+        "JWT_JWKS_URL": jwt.key_set_url,
+    }
+    return f"checked with {', '.join(name for name, value in given.items() if value)}"
 
 
 def _next_steps(url: str) -> list[str]:

@@ -56,7 +56,7 @@ def commands(to: Handlers) -> dict[str, Command]:
     async def refresh(
         connection: Connection, command: SessionRefresh
     ) -> tuple[object, Then | None]:
-        return to.sessions.refresh(connection, command), None
+        return await to.sessions.refresh(connection, command), None
 
     async def note_status(connection: Connection, command: DriverStatus) -> tuple[object, None]:
         await to.drivers.set_status(connection.identity.user_id, command.status)

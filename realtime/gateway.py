@@ -4,6 +4,7 @@ Source: Socket.IO protocol, revision 5. What a namespace means is its own affair
 (`realtime.rides`), anything else may be another (`realtime.plain`), on one application or several.
 """
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -14,6 +15,7 @@ from msgspec import Raw
 
 from realtime import wire
 from realtime.engine import Engine, Limits, Server, Socket
+from realtime.tasks import Tasks
 from realtime.wire import Malformed, Packet, Parser
 
 _NO_LIMITS: Final = Limits()
@@ -28,6 +30,10 @@ class Refused(Exception):
     def __init__(self, message: str, data: object = None) -> None:
         super().__init__(message)
         self.error = {"message": message} | ({} if data is None else {"data": data})
+
+
+class NotNow(Exception):
+    """The client may join a little later: its connection ends, and it comes back by itself."""
 
 
 class Client:
@@ -54,8 +60,15 @@ class Namespace(ABC, Generic[C]):
     acknowledgement: by name, what takes `(client, payload)`."""
 
     @abstractmethod
-    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C:
-        """Make a client of a socket that wants to join. Raises Refused."""
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C | None:
+        """Make a client of a socket that wants to join. Raises Refused and NotNow.
+
+        None if that takes a moment: then `admit_later` does it.
+        """
+
+    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> C:
+        """The same, in its own time. Cancelled when the socket ends."""
+        raise NotImplementedError
 
     @abstractmethod
     def joined(self, client: C) -> None:
@@ -88,13 +101,15 @@ class Namespace(ABC, Generic[C]):
 class _Session:
     """What the gateway knows of a socket."""
 
-    __slots__ = ("attachments", "clients", "direct", "parser", "unfinished")
+    __slots__ = ("attachments", "clients", "direct", "joining", "parser", "unfinished")
 
     def __init__(self, parser: Parser, direct: tuple[tuple[bytes, Direct], ...]) -> None:
         """`direct` are the events that skip the parsing, by what their packets begin with."""
         self.parser = parser
         self.direct = direct
         self.clients: dict[str, Client] = {}
+        self.joining: dict[str, asyncio.Task[None]] = {}
+        """The namespaces that it is not decided about yet."""
         self.unfinished: Packet | None = None
         """The packet that waits for its attachments."""
         self.attachments: list[bytes] = []
@@ -109,6 +124,7 @@ class Gateway:
         self.engine: Engine = self._server.eio
         self._limits = limits
         self._namespaces: dict[str, Namespace[Any]] = {}
+        self._tasks = Tasks()
         self._direct: tuple[tuple[bytes, Direct], ...] = ()
 
     def add(self, namespace: Namespace[Any]) -> None:
@@ -167,6 +183,8 @@ class Gateway:
         """See `realtime.engine.Receiver`."""
         for namespace, client in self._clients(socket):
             namespace.left(client, reason)
+        for joining in socket.state.joining.values() if socket.state else ():
+            joining.cancel()
         socket.state = None
 
     def _clients(self, socket: Socket) -> list[tuple[Namespace[Any], Client]]:
@@ -228,20 +246,51 @@ class Gateway:
         if namespace is None:
             socket.write(parser.refused({"message": "Invalid namespace"}, name))
             return
-        if name in session.clients:
+        if name in session.clients or name in session.joining:
             return
         if self.engine.closed_because is not None:
             socket.end()  # comes back by itself, and is sent elsewhere
             return
         try:
             client = namespace.admit(socket, parser, packet.data)
-        except Refused as refused:
-            socket.write(parser.refused(refused.error, name))
-            return
-        session.clients[name] = client
+        except (Refused, NotNow) as error:
+            self._turn_away(socket, parser, name, error)
+        else:
+            if client is not None:
+                self._join(socket, session, namespace, client)
+            else:
+                joining = self._join_later(socket, session, namespace, packet.data)
+                session.joining[name] = self._tasks.start(joining)
+
+    async def _join_later(
+        self, socket: Socket, session: _Session, namespace: Namespace[Any], auth: Raw
+    ) -> None:
+        try:
+            client = await namespace.admit_later(socket, session.parser, auth)
+        except (Refused, NotNow) as error:
+            self._turn_away(socket, session.parser, namespace.name, error)
+        else:
+            self._join(socket, session, namespace, client)
+            if self.engine.closed_because is not None:
+                socket.end()
+        finally:
+            session.joining.pop(namespace.name, None)
+
+    def _join(
+        self, socket: Socket, session: _Session, namespace: Namespace[Any], client: Client
+    ) -> None:
+        session.clients[namespace.name] = client
         socket.expected_by = None
-        socket.write(parser.connected(client.id, name))
+        socket.write(session.parser.connected(client.id, namespace.name))
         namespace.joined(client)
+
+    def _turn_away(
+        self, socket: Socket, parser: Parser, name: str, error: Refused | NotNow
+    ) -> None:
+        if isinstance(error, Refused):
+            socket.write(parser.refused(error.error, name))
+        else:
+            socket.end()
 
     def _disconnect(self, socket: Socket, session: _Session, packet: Packet) -> None:
         """One namespace less. Who is left with none is expected to join one, or goes."""

@@ -85,6 +85,14 @@ class Metrics:
             )
         )
 
+        self.key_fetches = self._add(
+            Tally(
+                "ridewire_key_fetches",
+                "Requests for an identity provider's keys, by what came of them.",
+                "outcome",
+            )
+        )
+
     def _add_events(self) -> None:
         self.commands = self._add(
             Tally(

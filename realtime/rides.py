@@ -28,10 +28,11 @@ from realtime import payloads
 from realtime.connection import Connection, Request
 from realtime.deadline import answered_within
 from realtime.engine import Socket
-from realtime.gateway import Namespace, Refused
+from realtime.gateway import Namespace, NotNow, Refused
 from realtime.metrics import Metrics
 from realtime.sessions import Sessions, described
 from realtime.tasks import Tasks
+from realtime.tokens import UnknownKey
 from realtime.wire import Malformed, Packet, Parser
 
 _log = logging.getLogger(__name__)
@@ -84,16 +85,30 @@ class Rides(Namespace[Connection]):
         self._metrics = metrics
         self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
 
-    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Connection | None:
         """See `realtime.gateway.Namespace`."""
         try:
             return self._sessions.accept(socket, parser, auth)
+        except UnknownKey:
+            return None
         except RidewireError as error:
-            self._metrics.refused.counts[error.code] += 1
-            self._metrics.refused_token(error)
-            told = {"code": error.code, "why": error.message, "remote": socket.remote}
-            _log.info("connection refused", extra=told)
-            raise Refused(error.message, {"code": error.code}) from error
+            raise self._turned_away(socket, error) from error
+
+    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
+        """A client whose token has a key that is not known yet."""
+        try:
+            await self._sessions.keys_renewed()
+            return self._sessions.accept(socket, parser, auth)
+        except RidewireError as error:
+            raise self._turned_away(socket, error) from error
+
+    def _turned_away(self, socket: Socket, error: RidewireError) -> Refused | NotNow:
+        """What waiting cures ends the connection: stock clients come back from that alone."""
+        self._metrics.refused.counts[error.code] += 1
+        self._metrics.refused_token(error)
+        told = {"code": error.code, "why": error.message, "remote": socket.remote}
+        _log.info("connection refused", extra=told)
+        return NotNow() if error.retry else Refused(error.message, {"code": error.code})
 
     def joined(self, client: Connection) -> None:
         client.working = self._tasks.start(self._begin(client))

@@ -24,6 +24,7 @@ from realtime.counting import Key
 from realtime.engine import Socket
 from realtime.feeds import TripFeed
 from realtime.following import FollowingService
+from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.wheel import Wheel
 from realtime.wire import Encoded, Malformed, Parser
@@ -58,13 +59,13 @@ class Sessions:
     def __init__(
         self,
         *,
-        verify: Callable[[str], Identity],
+        identities: Identities,
         following: FollowingService,
         publish: Publish,
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        self._verify = verify
+        self._identities = identities
         self._following = following
         self._publish = publish
         self._clock = clock
@@ -78,11 +79,14 @@ class Sessions:
         return list(self._open)
 
     def accept(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
-        """Make a connection of a socket that shows a good token. Raises what refuses it."""
+        """Make a connection of a socket that shows a good token.
+
+        Raises what refuses it, and UnknownKey where it may be good after `keys_renewed`.
+        """
         claims = _auth(parser, auth)
         if claims.protocol != PROTOCOL:
             raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
-        identity = self._verify(claims.token or _bearer(socket.authorization))
+        identity = self._identities.verify(claims.token or _bearer(socket.authorization))
         connection = Connection(
             socket,
             parser,
@@ -96,6 +100,10 @@ class Sessions:
         self._metrics.opened.counts[()] += 1
         _log.info("connection opened", extra=described(connection))
         return connection
+
+    async def keys_renewed(self) -> None:
+        """Wait until the newest keys of tokens are known. Raises Unavailable."""
+        await self._identities.renewed()
 
     async def open(self, connection: Connection) -> None:
         """Find what the connection follows, say `session:ready`, and let events in."""
@@ -112,11 +120,12 @@ class Sessions:
             arrived = Arrived(connection.identity.key, connection.device, connection.id)
             self._publish(rooms.user(connection.identity.user_id), arrived)
 
-    def refresh(self, connection: Connection, command: SessionRefresh) -> SessionRefreshed:
+    async def refresh(self, connection: Connection, command: SessionRefresh) -> SessionRefreshed:
         """Go on with a new token. A viewer keeps only the trips that it names."""
+        token = await self._identities.verified(command.token)
         if connection.ended:
             raise Unauthorized("the session has ended", "ended")
-        identity = refreshed(connection.identity, self._verify(command.token))
+        identity = refreshed(connection.identity, token)
         connection.identity, connection.shown_at = identity, self._clock()
         if identity.role is Role.VIEWER:
             for member in list(connection.members.values()):

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Literal, Self, TypeVar, get_args
+from typing import ClassVar, Literal, Self, TypeVar, get_args
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from msgspec import Struct, structs
 
 from models.fields import Millis
+from realtime import public_keys
 from realtime.tokens import (
     ALGORITHMS,
     SECRET_ALGORITHMS,
     Secret,
     TokenRules,
-    algorithms_of,
-    load_public_key,
     load_secret,
 )
 
@@ -41,9 +41,11 @@ VARIABLES = {
     "JWT_SECRET": f"secrets, in production of {MIN_SECRET_BYTES} bytes or more, comma-separated,"
     " the first signs;"
     " make one with: openssl rand -base64 48",
-    "JWT_PUBLIC_KEY": "public keys in PEM (BEGIN PUBLIC KEY), or the path of a file with some;"
-    " make them with: openssl pkey -in KEY -pubout, or openssl x509 -in CERTIFICATE -pubkey -noout",
-    "JWT_JWKS_URL": "nothing: give the provider's keys as JWT_PUBLIC_KEY",
+    "JWT_PUBLIC_KEY": "public keys in PEM (BEGIN PUBLIC KEY) or as a JWK Set, or the path of a file"
+    " with such; make them with: openssl pkey -in KEY -pubout, or openssl x509 -in CERTIFICATE"
+    " -pubkey -noout",
+    "JWT_JWKS_URL": "where an identity provider publishes its keys (a JWK Set), https://, or http://"
+    " in development and on this machine itself",
     "JWT_ALGORITHMS": f"those to allow of {', '.join(ALGORITHMS)}, comma-separated, at least one"
     " for each key",
     "JWT_AUDIENCE": "the audiences to accept, comma-separated",
@@ -92,14 +94,21 @@ _URL = re.compile(
 )
 
 
+# Without a user, so that it may have an @ in its path.
+_KEY_SET_URL = re.compile(
+    rf"(?P<scheme>https?)://(?P<user>)(?P<place>{_HOST}(?:/[^?#\s]*)?)(?:\?[^#\s]*)?"
+)
+
+
 class Url(str):
     """The address of a store. Its repr tells neither user, password nor options."""
 
     __slots__ = ()
+    form: ClassVar[re.Pattern[str]] = _URL
 
     @property
     def redacted(self) -> str:
-        found = _URL.fullmatch(self)
+        found = self.form.fullmatch(self)
         if found is None:
             scheme, separator, _ = self.partition("://")
             return f"{scheme}{separator}***" if re.fullmatch(r"[a-z+]{1,20}", scheme) else "***"
@@ -107,6 +116,13 @@ class Url(str):
 
     def __repr__(self) -> str:
         return repr(self.redacted)
+
+
+class KeySetUrl(Url):
+    """The address of a key set. Its repr does not tell the query."""
+
+    __slots__ = ()
+    form = _KEY_SET_URL
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -147,7 +163,6 @@ class Settings(Struct, frozen=True, kw_only=True):
         read = _Reader(environ)
         production = read.one("RIDEWIRE_ENV", _choice(("development", "production")), "development")
         is_production = production == "production"
-        read.one("JWT_JWKS_URL", _unsupported, None)
         settings = cls(
             production=is_production,
             host=read.one("HOST", _host, "0.0.0.0" if is_production else "127.0.0.1"),  # noqa: S104
@@ -175,7 +190,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def generated_secret(self) -> Path | None:
         """The file of the secret that stands in, in development, where no key is set."""
-        if self.production or self.jwt.secrets or self.jwt.public_keys:
+        if self.production or self.jwt.has_keys:
             return None
         return self.data_dir / "jwt-secret"
 
@@ -257,6 +272,7 @@ def _token_rules(read: _Reader, here: Path) -> TokenRules:
     return TokenRules(
         secrets=read.one("JWT_SECRET", _secrets, ()),
         public_keys=read.one("JWT_PUBLIC_KEY", partial(_public_keys, here=here), ()),
+        key_set_url=read.one("JWT_JWKS_URL", _key_set_url, None),
         algorithms=read.one("JWT_ALGORITHMS", _algorithms, ()),
         audiences=read.one("JWT_AUDIENCE", _listed, ()),
         issuer=read.one("JWT_ISSUER", str, None),
@@ -275,9 +291,12 @@ def _contradictions(settings: Settings) -> Iterator[_Contradiction]:
 
 def _misfits(rules: TokenRules) -> Iterator[_Contradiction]:
     """Find allowed algorithms without a key, and keys without an allowed algorithm."""
-    names = ("JWT_ALGORITHMS", "JWT_SECRET", "JWT_PUBLIC_KEY")
-    fitting = [algorithms_of(load_public_key(pem)) for pem in rules.public_keys]
-    if rules.secrets or not rules.public_keys:
+    names = ("JWT_ALGORITHMS", "JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL")
+    loaded = map(public_keys.load, rules.public_keys)
+    fitting = [key.algorithms for key in loaded if key is not None]
+    if rules.key_set_url is not None:
+        fitting.append(public_keys.ALGORITHMS)
+    if rules.secrets or not fitting:
         fitting.append(SECRET_ALGORITHMS)
     for allowed in rules.algorithms:
         if not any(allowed in fit for fit in fitting):
@@ -292,8 +311,11 @@ def _missing_in_production(settings: Settings) -> Iterator[_Contradiction]:
         yield ("REDIS_URL",), "is not set in production"
     if settings.mongodb_url is None:
         yield ("MONGODB_URL",), "is not set in production"
-    if not settings.jwt.secrets and not settings.jwt.public_keys:
-        yield ("JWT_SECRET", "JWT_PUBLIC_KEY"), "is not set in production, nor is JWT_PUBLIC_KEY"
+    if not settings.jwt.has_keys:
+        names = ("JWT_SECRET", "JWT_PUBLIC_KEY", "JWT_JWKS_URL")
+        yield names, "is not set in production, nor is JWT_PUBLIC_KEY or JWT_JWKS_URL"
+    if settings.jwt.key_set_url is not None and _is_open(settings.jwt.key_set_url):
+        yield ("JWT_JWKS_URL",), "is http:// in production, where others could answer instead"
     for number, secret in enumerate(settings.jwt.secrets, 1):
         size = len(secret.encode())
         if size < MIN_SECRET_BYTES:
@@ -329,8 +351,17 @@ def _url(*schemes: str) -> Callable[[str], Url]:
     return parse
 
 
-def _unsupported(_: str) -> None:
-    raise ValueError("is set, and key sets are not fetched")
+def _key_set_url(text: str) -> KeySetUrl:
+    url = KeySetUrl(text)
+    if not url.form.fullmatch(text):
+        raise ValueError(f"is {url!r}")
+    return url
+
+
+def _is_open(url: str) -> bool:
+    """Whether what this address says comes over a network, and unencrypted."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1")
 
 
 def _host(text: str) -> str:
@@ -391,19 +422,33 @@ _PEM_BLOCK = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.D
 
 
 def _public_keys(text: str, here: Path) -> tuple[str, ...]:
-    r"""Read the keys in a PEM text, whose line ends may be spelled `\n`, or in a file of it."""
-    pem = text.replace("\\n", "\n") if "-----BEGIN" in text else _key_file(text, here)
+    """Read the keys in PEM, in a JWK Set, or in a file of either."""
+    is_inline = "-----BEGIN" in text or text.startswith("{")
+    given = text if is_inline else _key_file(text, here).strip()
+    keys = public_keys.members(given) if given.startswith("{") else _pem_blocks(given)
+    usable = [key for number, key in enumerate(keys, 1) if _is_usable(key, number)]
+    if not usable:
+        raise ValueError("has no key for signatures")
+    return tuple(usable)
+
+
+def _pem_blocks(text: str) -> list[str]:
+    r"""Find the keys in PEM, whose line ends may be spelled `\n`."""
+    pem = text.replace("\\n", "\n")
     if "PRIVATE KEY-----" in pem:
         raise ValueError("is a private key, which belongs to nobody but the one who signs")
     blocks = [found[0] for found in _PEM_BLOCK.finditer(pem)]
     if not blocks or len(blocks) != pem.count("-----BEGIN"):
         raise ValueError("has no key in PEM, or one without its end")
-    for number, block in enumerate(blocks, 1):
-        try:
-            load_public_key(block)
-        except ValueError as error:
-            raise ValueError(f"(key {number}) {error}") from None
-    return tuple(blocks)
+    return blocks
+
+
+def _is_usable(key: str, number: int) -> bool:
+    """Whether the key is for signatures; one that is, but cannot be used, is a mistake."""
+    try:
+        return public_keys.load(key) is not None
+    except ValueError as error:
+        raise ValueError(f"(key {number}) {error}") from None
 
 
 def _key_file(text: str, here: Path) -> str:

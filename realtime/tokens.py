@@ -3,16 +3,10 @@
 import re
 import warnings
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import InvalidKeyError, InvalidTokenError, PyJWS
 from jwt.algorithms import HMACAlgorithm
 from jwt.warnings import InsecureKeyLengthWarning
@@ -21,6 +15,8 @@ from msgspec import UNSET, Meta, Struct
 from models.errors import TokenExpired, Unauthorized
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
+from realtime import public_keys
+from realtime.key_ring import KeyRing, TokenKey
 
 MAX_LENGTH = 8 * 1024
 """Characters of the longest token that is looked at."""
@@ -31,20 +27,13 @@ LEEWAY_MS = 30_000
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 """What a secret can sign, the usual one first."""
 
-_RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
-_CURVE_ALGORITHMS = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
-_MIN_RSA_BITS = 2048
-
-ALGORITHMS = (*SECRET_ALGORITHMS, *_RSA_ALGORITHMS, *_CURVE_ALGORITHMS.values(), "EdDSA")
+ALGORITHMS = (*SECRET_ALGORITHMS, *public_keys.ALGORITHMS)
 """All that may be allowed. `none` is not among them."""
 
 _JWS = PyJWS(algorithms=ALGORITHMS)
 
 # Short secrets are refused in production by the settings; elsewhere they are the user's choice.
 warnings.filterwarnings("ignore", category=InsecureKeyLengthWarning)
-
-PublicKey = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
-Key = bytes | PublicKey
 
 
 class Secret(str):
@@ -62,7 +51,9 @@ class TokenRules(Struct, frozen=True):
     secrets: tuple[Secret, ...] = ()
     """The first one signs, all of them check."""
     public_keys: tuple[str, ...] = ()
-    """PEM, one key each."""
+    """PEM or JWK, one key each."""
+    key_set_url: str | None = None
+    """Where an identity provider publishes the keys that it signs with, a JWK Set."""
     algorithms: tuple[str, ...] = ()
     """The only ones allowed; empty means the usual one of each key."""
     audiences: tuple[str, ...] = ()
@@ -70,6 +61,11 @@ class TokenRules(Struct, frozen=True):
     issuer: str | None = None
     role_claim: str = "role"
     """A claim's exact name, or else the path to a nested one (`realm_access.roles`)."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is anything to check tokens with."""
+        return bool(self.secrets or self.public_keys or self.key_set_url)
 
 
 def load_secret(secret: Secret) -> bytes:
@@ -80,42 +76,23 @@ def load_secret(secret: Secret) -> bytes:
         raise ValueError("is empty, or a public key or JWK instead of a secret") from None
 
 
-def load_public_key(pem: str) -> PublicKey:
-    """Read one public key. `ValueError` says in plain words what is wrong with it."""
-    try:
-        key = load_pem_public_key(pem.encode())
-    except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("cannot be read as a public key") from None
-    match key:
-        case RSAPublicKey() if key.key_size < _MIN_RSA_BITS:
-            raise ValueError(f"has {key.key_size} bits, and RSA needs {_MIN_RSA_BITS}")
-        case EllipticCurvePublicKey() if key.curve.name not in _CURVE_ALGORITHMS:
-            raise ValueError(f"is on {key.curve.name}, not on {', '.join(_CURVE_ALGORITHMS)}")
-        case RSAPublicKey() | EllipticCurvePublicKey() | Ed25519PublicKey() | Ed448PublicKey():
-            return key
-        case _:
-            raise ValueError("is of a kind that signs no tokens")
-
-
-def algorithms_of(key: PublicKey) -> tuple[str, ...]:
-    """Return what a key of this kind can sign, the usual one first."""
-    if isinstance(key, RSAPublicKey):
-        return _RSA_ALGORITHMS
-    if isinstance(key, EllipticCurvePublicKey):
-        return (_CURVE_ALGORITHMS[key.curve.name],)
-    return ("EdDSA",)
-
-
 class NoSigningKey(Exception):
     """There is no secret to sign a token with: public keys only check."""
+
+
+class UnknownKey(Unauthorized):
+    """The token may be signed with a key of the identity provider's that is not known here yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the token's signature is not by a key that is known here", "unknown_key")
 
 
 class Tokens:
     """Checks tokens, and mints them with the first secret.
 
-    Each key is tried only with the allowed algorithms that are made for its kind, whatever a
-    token's header asks for; `none` is made for no kind. A header names no other keys either:
-    `kid`, `jwk`, `jku` and `x5u` are not looked at.
+    Each key is tried only with the allowed algorithms that are made for it, whatever a token's
+    header asks for; `none` is made for no key. A header's `kid` chooses among the keys that are
+    known here, and brings no others: `jwk`, `jku`, `x5c` and `x5u` are not looked at.
     """
 
     def __init__(self, rules: TokenRules, clock: Callable[[], int]) -> None:
@@ -125,12 +102,26 @@ class Tokens:
         """
         self._rules = rules
         self._clock = clock
-        self._keys = _keys_by_algorithm(rules)
-        if not self._keys:
+        self._own = _own_keys(rules)
+        self._published = _published_algorithms(rules)
+        self._ring = KeyRing(self._own, rules.algorithms)
+        if not self._ring.algorithms and not self._published:
             raise ValueError("no key to check tokens with")
 
+    def take(self, published: Iterable[TokenKey]) -> None:
+        """Check with these keys of the identity provider, and no more with those before them."""
+        self._ring = KeyRing([*self._own, *published], self._rules.algorithms)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether any token can be taken: the identity provider's keys may be all there are."""
+        return bool(self._ring.algorithms)
+
     def verify(self, token: str) -> Identity:
-        """Return who holds this token. `Unauthorized` or `TokenExpired` say why it is refused."""
+        """Return who holds this token. `Unauthorized` or `TokenExpired` say why it is refused.
+
+        It is `UnknownKey` where the identity provider may have published the key meanwhile.
+        """
         payload = self._opened(token)
         role = _role(_claim(payload, self._rules.role_claim))
         claims = _typed(payload, _ViewerClaims if role is Role.VIEWER else _Claims)
@@ -191,19 +182,20 @@ class Tokens:
             raise Unauthorized(
                 "the token's header has critical extensions, none is known here", "malformed"
             )
-        name = str(header.alg)
-        keys = self._keys.get(name)
-        if keys is None:
-            allowed = ", ".join(self._keys)
+        name, kid, ring = str(header.alg), header.kid, self._ring
+        keys = ring.find(name, kid)
+        if not keys and name not in self._published and name not in ring.algorithms:
+            allowed = ", ".join(dict.fromkeys((*ring.algorithms, *self._published)))
             raise Unauthorized(
                 f"the token's algorithm is not allowed here, only {allowed}", "algorithm"
             )
         verify = _JWS.get_algorithm_by_name(name).verify
         bits = _from_base64(signature)
-        if not any(verify(signed, key, bits) for key in keys):
-            raise Unauthorized(
-                "the token's signature is not by a key that is known here", "signature"
-            )
+        if any(verify(signed, key, bits) for key in keys):
+            return
+        if name in self._published and kid not in ring.names:
+            raise UnknownKey
+        raise Unauthorized("the token's signature is not by a key that is known here", "signature")
 
     def _check_times(self, claims: "_Claims") -> None:
         now = self._clock()
@@ -235,7 +227,7 @@ class Tokens:
             )
 
     def _signing_algorithm(self) -> str | None:
-        return next((name for name in self._keys if name in SECRET_ALGORITHMS), None)
+        return next((name for name in self._ring.algorithms if name in SECRET_ALGORITHMS), None)
 
     def _minted(
         self, role: Role, user_id: Id, ttl_s: int, trips: Sequence[Id], token_id: Id | None
@@ -256,20 +248,23 @@ class Tokens:
         return {name: value for name, value in claims.items() if value is not None}
 
     def _signed(self, name: str, claims: dict[str, Any]) -> str:
-        key = cast("bytes", self._keys[name][0])  # secrets alone have these algorithms
+        key = cast("bytes", self._ring.find(name, "")[0])  # secrets alone have these algorithms
         return _JWS.encode(msgspec.json.encode(claims), key, algorithm=name)
 
 
-def _keys_by_algorithm(rules: TokenRules) -> dict[str, list[Key]]:
-    kinds: list[tuple[Key, tuple[str, ...]]]
-    kinds = [(secret, SECRET_ALGORITHMS) for secret in map(load_secret, rules.secrets)]
-    kinds += [(key, algorithms_of(key)) for key in map(load_public_key, rules.public_keys)]
-    keys: dict[str, list[Key]] = {}
-    for key, fitting in kinds:
-        allowed = [name for name in rules.algorithms if name in fitting]
-        for name in allowed if rules.algorithms else fitting[:1]:
-            keys.setdefault(name, []).append(key)
-    return keys
+def _own_keys(rules: TokenRules) -> list[TokenKey]:
+    """The keys that the settings have."""
+    secrets = [TokenKey(load_secret(secret), SECRET_ALGORITHMS) for secret in rules.secrets]
+    loaded = map(public_keys.load, rules.public_keys)
+    return [*secrets, *(key for key in loaded if key is not None)]
+
+
+def _published_algorithms(rules: TokenRules) -> Sequence[str]:
+    """What keys of the identity provider may be used for. A published secret would be none."""
+    if rules.key_set_url is None:
+        return ()
+    allowed = rules.algorithms or public_keys.ALGORITHMS
+    return [name for name in allowed if name in public_keys.ALGORITHMS]
 
 
 # Up to the end of the year 9999: a time in milliseconds by mistake is far beyond.
@@ -341,14 +336,21 @@ def _from_base64(segment: bytes) -> bytes:
     return decoded
 
 
-def _claim(payload: dict[str, Any], path: str) -> object:
-    """Return the claim of exactly this name, or else the one at this path, or else None."""
-    if path in payload:
-        return payload[path]
-    value: object = payload
-    for name in path.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+def _claim(claims: object, path: str) -> object:
+    """Return the claim of exactly this name, or else the one at this path, or else None.
+
+    Names within a path may have dots themselves (`https://rides.example/claims.role`).
+    """
+    if not isinstance(claims, dict):
+        return None
+    if path in claims:
+        return claims[path]
+    inner = (
+        _claim(value, path.removeprefix(f"{name}."))
+        for name, value in claims.items()
+        if path.startswith(f"{name}.")
+    )
+    return next((found for found in inner if found is not None), None)
 
 
 def _role(claim: object) -> Role:

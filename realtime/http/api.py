@@ -25,8 +25,8 @@ from realtime.http.cursors import cursor, position
 from realtime.http.requests import Reader, bearer
 from realtime.http.table import ROUTES, Method, Route
 
-Verify = Callable[[str], Identity]
-"""Who holds a token. Raises Unauthorized and TokenExpired."""
+Verified = Callable[[str], Awaitable[Identity]]
+"""Who holds a token. Raises Unauthorized, TokenExpired and Unavailable."""
 Serve = Callable[[Identity, Any], Awaitable[object]]
 
 _LOCATIONS: Final = {"create_trip": "/v1/trips/{id}"}
@@ -43,11 +43,11 @@ class Handlers(Struct, frozen=True):
     revocations: RevocationHandler
 
 
-def add_to(app: web.Application, to: Handlers, verify: Verify) -> None:
+def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
     """Serve every route of the table."""
     serving = _serving(to)
     for route in ROUTES:
-        served = _served(route, serving[route.name], verify)
+        served = _served(route, serving[route.name], verified)
         path = route.path.replace(
             "}", ":[^/]+}"
         )  # ids may have braces, which aiohttp's own leave out
@@ -57,17 +57,17 @@ def add_to(app: web.Application, to: Handlers, verify: Verify) -> None:
 
 
 def _served(
-    route: Route, serve: Serve, verify: Verify
+    route: Route, serve: Serve, verified: Verified
 ) -> Callable[[web.Request], Awaitable[web.Response]]:
     reader = Reader(route)
     location = _LOCATIONS.get(route.name)
 
     async def handle(request: web.Request) -> web.Response:
-        caller = verify(bearer(request.headers))
+        caller = await verified(bearer(request.headers))
         access.require_role(caller, route.access)
         command = await reader.read(request)
         if route.method.has_body:
-            caller = verify(bearer(request.headers))  # the body may have taken a while
+            caller = await verified(bearer(request.headers))  # the body may have taken a while
         async with answered_within():
             content = await serve(caller, command)
         response = answer(request, route, content)

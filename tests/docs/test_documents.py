@@ -20,6 +20,7 @@ DOCUMENTS = [
         "docs/locations",
         "docs/operations",
         "docs/reliability",
+        "docs/tokens",
     )
 ]
 FOLDERS = ("models", "handlers", "realtime", "bench", "chaos", "tests", "docs", "examples")

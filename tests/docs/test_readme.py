@@ -13,14 +13,11 @@ from tests.docs.markdown import ROOT, Document, plain
 
 README = Document("README.md")
 RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, TYPESCRIPT, BENCH, NODE_PEER = range(7)
-NOT_USABLE = "nothing"
-"""How `VARIABLES` begins for a variable that may not be set."""
 
 
 def test_every_setting_is_in_the_table_and_no_other() -> None:
     described = {row["Variable"]: row["Takes"] for row in README.table("Settings")}
-    usable = {name: text for name, text in VARIABLES.items() if not text.startswith(NOT_USABLE)}
-    assert described == {name: plain(text) for name, text in usable.items()}
+    assert described == {name: plain(text) for name, text in VARIABLES.items()}
 
 
 def test_the_values_that_settings_have_without_a_variable_are_told(tmp_path: Path) -> None:

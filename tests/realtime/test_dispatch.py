@@ -23,7 +23,9 @@ from realtime import dispatch
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.following import FollowingService
+from realtime.identities import Identities
 from realtime.metrics import Metrics
+from realtime.revocations import Revocations
 from realtime.rides import Command
 from realtime.sessions import Sessions
 from realtime.tasks import Tasks
@@ -69,6 +71,7 @@ class Server:
         self.world = world
         self.channels = Channels()
         self.tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
+        self.revocations = Revocations(world.stores, world.clock)
         self.metrics = Metrics()
         self.following = FollowingService(
             channels=self.channels,
@@ -82,7 +85,7 @@ class Server:
         )
         handlers = dispatch.Handlers(
             sessions=Sessions(
-                verify=self.tokens.verify,
+                identities=Identities(self.tokens, self.revocations),
                 following=self.following,
                 publish=world.publish,
                 clock=world.clock,
@@ -126,7 +129,9 @@ class Server:
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
     tasks = Tasks()
-    yield Server(World(), tasks)
+    server = Server(World(), tasks)
+    await server.revocations.load()
+    yield server
     await tasks.stop()
 
 

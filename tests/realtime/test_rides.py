@@ -20,7 +20,9 @@ from realtime.connection import Connection
 from realtime.draining import BACK_WITHIN_MS, send_away
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
+from realtime.identities import Identities
 from realtime.metrics import Metrics
+from realtime.revocations import Revocations
 from realtime.rides import MAX_PENDING, MAX_PENDING_BYTES, Command, Locate, Rides, Then
 from realtime.sessions import Sessions
 from realtime.tasks import Tasks
@@ -127,6 +129,8 @@ async def stage() -> AsyncIterator[Stage]:
     trips, scripted, metrics, tasks = SlowTrips(), Scripted(), Metrics(), Tasks()
     world = World(trips)
     tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
+    revocations = Revocations(world.stores, world.clock)
+    await revocations.load()
     following = FollowingService(
         channels=Silence(),
         kept=world.stores,
@@ -138,7 +142,7 @@ async def stage() -> AsyncIterator[Stage]:
         tasks=tasks,
     )
     sessions = Sessions(
-        verify=tokens.verify,
+        identities=Identities(tokens, revocations),
         following=following,
         publish=world.publish,
         clock=world.clock,

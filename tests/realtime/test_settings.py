@@ -1,5 +1,6 @@
 """Settings: what the environment may say, and what is told when it says something wrong."""
 
+import json
 import re
 import stat
 import subprocess
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from models.identity import Role
 from realtime.settings import VARIABLES, Settings, SettingsError, Url, load
 from realtime.tokens import TokenRules, Tokens
+from tests.provider import jwk, key_set
 
 ROOT = Path(__file__).parents[2]
 RSA_KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -121,8 +123,9 @@ class TestValues:
             REDIS_URL="redis+sentinel://:pw@a:26379,b:26379/main/0",
             MONGODB_URL="mongodb+srv://u:p%40ss@db.example/rides?retryWrites=true",
             JWT_SECRET=f"new {SECRET}, old {SECRET}",
-            JWT_ALGORITHMS="HS512, HS256",
+            JWT_ALGORITHMS="HS512, ES256",
             JWT_AUDIENCE="rides,food",
+            JWT_JWKS_URL="https://id.example/keys@1.json?key=7",
             JWT_ISSUER="https://id.example",
             JWT_ROLE_CLAIM="https://rides.example/role",
             ALLOWED_ORIGINS="https://App.example, http://localhost:3000,capacitor://localhost",
@@ -142,8 +145,9 @@ class TestValues:
         assert every.redis_url == "redis+sentinel://:pw@a:26379,b:26379/main/0"
         assert every.mongodb_url == "mongodb+srv://u:p%40ss@db.example/rides?retryWrites=true"
         assert every.jwt.secrets == (f"new {SECRET}", f"old {SECRET}")
-        assert every.jwt.algorithms == ("HS512", "HS256")
+        assert every.jwt.algorithms == ("HS512", "ES256")
         assert every.jwt.audiences == ("rides", "food")
+        assert every.jwt.key_set_url == "https://id.example/keys@1.json?key=7"
         assert every.jwt.issuer == "https://id.example"
         assert every.jwt.role_claim == "https://rides.example/role"
         assert every.allowed_origins == (
@@ -182,7 +186,10 @@ class TestValues:
             ("MONGODB_URL", "redis://store"),
             ("MONGODB_URL", "mongodb://a,,b"),
             ("JWT_AUDIENCE", "rides,,food"),
-            ("JWT_JWKS_URL", "https://id.example/jwks.json"),
+            ("JWT_JWKS_URL", "id.example/jwks.json"),
+            ("JWT_JWKS_URL", "file:///etc/jwks.json"),
+            ("JWT_JWKS_URL", "https://user:pw@id.example/jwks.json"),
+            ("JWT_JWKS_URL", "https://id.example/jwks.json#keys"),
             ("ALLOWED_ORIGINS", "app.example"),
             ("ALLOWED_ORIGINS", "https://app.example/"),
             ("ALLOWED_ORIGINS", "https://*.example"),
@@ -252,6 +259,17 @@ class TestProduction:
         assert settings(**keys).jwt.public_keys
         assert settings(**keys).generated_secret is None
 
+    def test_a_key_set_is_enough_if_it_comes_encrypted_or_from_this_machine(self) -> None:
+        keys = PRODUCTION | {"JWT_SECRET": "", "JWT_JWKS_URL": "https://id.example/keys"}
+        assert settings(**keys).jwt.key_set_url == "https://id.example/keys"
+        assert settings(**keys).generated_secret is None
+        for url in ("http://127.0.0.1:8080/keys", "http://localhost/keys", "http://[::1]/keys"):
+            assert settings(**keys | {"JWT_JWKS_URL": url}).jwt.key_set_url == url
+        for url in ("http://id.example/keys", "http://localhost.example/keys"):
+            found = problems(keys | {"JWT_JWKS_URL": url})
+            assert "is http:// in production" in found["JWT_JWKS_URL"]
+            assert settings(JWT_JWKS_URL=url).jwt.key_set_url == url
+
     def test_an_unreadable_key_is_not_called_missing(self) -> None:
         found = problems(PRODUCTION | {"JWT_SECRET": "", "JWT_PUBLIC_KEY": "gone.pem"})
         assert [*found] == ["JWT_PUBLIC_KEY"]
@@ -266,11 +284,13 @@ class TestSecretsStaySecret:
             REDIS_URL="rediss://user:hunter2@cache:6379/0?password=hunter2",
             MONGODB_URL="mongodb://user:hunter2@a:1,b:2/rides?tlsCertificateKeyFilePassword=hunter2",
             JWT_SECRET="hunter2 and more,hunter2 and less",
+            JWT_JWKS_URL="https://id.example/me@keys?key=hunter2",
         )
         for text in (repr(every), str(every), f"{every}", f"{[every.redis_url, every.jwt]}"):
             assert "hunter2" not in text
         assert "rediss://***@cache:6379/0" in repr(every)
         assert "mongodb://***@a:1,b:2/rides" in repr(every)
+        assert "'https://id.example/me@keys'" in repr(every)
 
     @pytest.mark.parametrize(
         "text",
@@ -285,6 +305,7 @@ class TestSecretsStaySecret:
             "redis://u:12/hunter2@cache",
             "redis://u:hunter2 @cache",
             "http://u:hunter2@cache",
+            "http://u:12/hunter2@cache",
         ],
     )
     def test_in_a_wrong_url(self, text: str) -> None:
@@ -301,6 +322,8 @@ class TestSecretsStaySecret:
             {"JWT_SECRET": '{"kty":"oct","k":"hunter2"}'},
             {"JWT_PUBLIC_KEY": "hunter2"},
             {"JWT_PUBLIC_KEY": private},
+            {"JWT_PUBLIC_KEY": '{"keys":[{"kty":"oct","k":"hunter2"}]}'},
+            {"JWT_JWKS_URL": "https://u:hunter2@id.example/keys"},
             PRODUCTION | {"JWT_SECRET": "hunter2"},
         ):
             told = f"{problems(environ)}"
@@ -324,6 +347,18 @@ class TestKeys:
     def test_there_may_be_several(self) -> None:
         found = settings(JWT_PUBLIC_KEY=f"# new\n{pem_of(RSA_KEY)}\n# old\n{pem_of(EC_KEY)}")
         assert found.jwt.public_keys == (pem_of(RSA_KEY).strip(), pem_of(EC_KEY).strip())
+
+    def test_they_may_be_a_key_set(self, tmp_path: Path) -> None:
+        keys = [jwk(EC_KEY, kid="a"), jwk(RSA_KEY, use="enc"), jwk(RSA_KEY, kid="b")]
+        text = key_set(*keys).decode()
+        (tmp_path / "keys.json").write_text(f"\n{text}\n")
+        for given in (text, str(tmp_path / "keys.json")):
+            found = settings(JWT_PUBLIC_KEY=given).jwt.public_keys
+            assert [json.loads(key)["kid"] for key in found] == ["a", "b"]
+        told = problem("JWT_PUBLIC_KEY", key_set(keys[0], jwk(EC_KEY, crv="P-384")).decode())
+        assert "(key 2) cannot be read" in told
+        assert "no key for signatures" in problem("JWT_PUBLIC_KEY", key_set(keys[1]).decode())
+        assert "no JWK Set" in problem("JWT_PUBLIC_KEY", "{}")
 
     @pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL])
     def test_a_private_key_is_refused(self, form: PrivateFormat, tmp_path: Path) -> None:
@@ -367,6 +402,12 @@ class TestKeys:
         told = problem("JWT_ALGORITHMS", "HS256", JWT_PUBLIC_KEY=pem_of(EC_KEY))
         assert "allows HS256, and there is no key" in told
         assert settings(JWT_ALGORITHMS="HS512").jwt.algorithms == ("HS512",)
+        fetched = {"JWT_JWKS_URL": "https://id.example/keys"}
+        assert settings(JWT_ALGORITHMS="ES256", **fetched).jwt.algorithms == ("ES256",)
+        told = problem("JWT_ALGORITHMS", "HS256,RS256", **fetched)
+        assert "allows HS256, and there is no key" in told
+        told = problem("JWT_ALGORITHMS", "HS256", JWT_SECRET=SECRET, **fetched)
+        assert "allows none of RS256" in told
 
     def test_a_public_key_is_no_secret(self) -> None:
         for text in (pem_of(RSA_KEY), pem_of(RSA_KEY).replace("\n", "\\n")):
@@ -394,7 +435,11 @@ class TestGeneratedSecret:
         assert rules.issuer == "a"
 
     def test_a_key_that_is_set_is_enough(self, tmp_path: Path) -> None:
-        for environ in ({"JWT_SECRET": "s"}, {"JWT_PUBLIC_KEY": pem_of(EC_KEY)}):
+        for environ in (
+            {"JWT_SECRET": "s"},
+            {"JWT_PUBLIC_KEY": pem_of(EC_KEY)},
+            {"JWT_JWKS_URL": "https://id.example/keys"},
+        ):
             found = Settings.from_environment(environ, tmp_path)
             assert found.generated_secret is None
             assert found.token_rules() == found.jwt

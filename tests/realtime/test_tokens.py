@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from models.errors import TokenExpired, Unauthorized
 from models.identity import Identity, Role
-from realtime.tokens import ALGORITHMS, NoSigningKey, Secret, TokenRules, Tokens, load_public_key
+from realtime.public_keys import load_pem
+from realtime.tokens import ALGORITHMS, NoSigningKey, Secret, TokenRules, Tokens
 
 NOW_S = 1_700_000_000
 NOW = NOW_S * 1000
@@ -577,6 +578,6 @@ class TestKeys:
             (dsa.generate_private_key(2048), "kind"),
         ):
             with pytest.raises(ValueError, match=complaint):
-                load_public_key(pem_of(key))
+                load_pem(pem_of(key))
         with pytest.raises(ValueError, match="cannot be read"):
-            load_public_key("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")
+            load_pem("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----")
