@@ -107,7 +107,11 @@ class PythonClient(Client):
         client = cls(parser)
         try:
             await client._client.connect(
-                url, auth=auth, transports=list(transports), headers=dict(headers)
+                url,
+                auth=auth,
+                transports=list(transports),
+                headers=dict(headers),
+                wait_timeout=WAIT_S,
             )
         except socketio.exceptions.ConnectionError as error:
             refused = client._refused if isinstance(client._refused, dict) else {}

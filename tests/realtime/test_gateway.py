@@ -3,18 +3,42 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from aiohttp import web
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from realtime.engine import Limits
-from realtime.gateway import Gateway
+from realtime.engine import Limits, Socket
+from realtime.gateway import Gateway, NotNow, Refused
 from realtime.plain import PlainClient, PlainNamespace
+from realtime.wire import Parser
 from tests.hostile.process import until
 from tests.hostile.raw import WebSocket
 
 CONNECT_WITHIN_S = 60
+
+
+class Hesitant(PlainNamespace):
+    """A namespace that takes its time over who may join."""
+
+    def __init__(self, told: list[str]) -> None:
+        super().__init__("/slow")
+        self.asked = 0
+        self.verdict: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.on("connect")(lambda _client: told.append("joined /slow"))
+        self.on("disconnect")(lambda _client, reason: told.append(f"left /slow: {reason}"))
+
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Any:
+        """See `realtime.gateway.Namespace`."""
+        del socket, parser, auth
+        self.asked += 1
+        return None
+
+    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> PlainClient:
+        """See `realtime.gateway.Namespace`."""
+        await self.verdict
+        return super().admit(socket, parser, auth)
 
 
 class Place(Struct, frozen=True):
@@ -22,6 +46,7 @@ class Place(Struct, frozen=True):
 
     url: str
     gateway: Gateway
+    slow: Hesitant
     told: list[str]
 
     async def client(self, *names: str) -> WebSocket:
@@ -66,11 +91,13 @@ async def serving(limits: Limits) -> AsyncIterator[Place]:
     gateway, app = Gateway(limits), web.Application()
     for name in ("/", "/lobby"):
         gateway.add(namespace(name, told))
+    slow = Hesitant(told)
+    gateway.add(slow)
     gateway.attach(app)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, told)
+    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, slow, told)
     await runner.cleanup()
 
 
@@ -199,3 +226,65 @@ async def test_attachments_together_are_no_larger_than_one_message_may_be(place:
     client.send('452-2["echo"]', b"x" * 500, b"x" * 501)
     assert await client.rest() == ([], 1000)
     client.close()
+
+
+class TestWhoHasToWait:
+    @staticmethod
+    async def asking(place: Place) -> WebSocket:
+        """A client in one namespace that has asked for the slow one, more than once."""
+        client = await place.client("/lobby")
+        client.send("40/slow,", "40/slow,", '42/lobby,1["echo"]')
+        assert await client.receive() == "43/lobby,1[]"
+        assert place.slow.asked == 1
+        return client
+
+    async def test_it_joins_once_that_is_decided_and_is_served_meanwhile(
+        self, place: Place
+    ) -> None:
+        client = await self.asking(place)
+        assert place.told == ["joined /lobby"]
+        place.slow.verdict.set_result(None)
+        assert str(await client.receive()).startswith('40/slow,{"sid"')
+        client.send('42/slow,["x"]', "40/slow,", '42/lobby,2["echo"]')
+        assert await client.receive() == "43/lobby,2[]"
+        assert place.told == ["joined /lobby", "joined /slow"]
+        client.close()
+
+    async def test_it_is_expected_meanwhile(self, place: Place) -> None:
+        client = await WebSocket.open(place.url)
+        await client.receive()
+        client.send("40/slow,")
+        await until(lambda: place.slow.asked == 1)
+        assert None not in place.expected_by
+        place.slow.verdict.set_result(None)
+        await client.receive()
+        assert place.expected_by == [None]
+        client.close()
+
+    async def test_it_may_be_refused(self, place: Place) -> None:
+        client = await self.asking(place)
+        place.slow.verdict.set_exception(Refused("no", {"code": "unauthorized"}))
+        told = await client.receive()
+        assert told == '44/slow,{"message":"no","data":{"code":"unauthorized"}}'
+        client.close()
+
+    async def test_it_may_be_told_to_come_back(self, place: Place) -> None:
+        client = await self.asking(place)
+        place.slow.verdict.set_exception(NotNow())
+        assert await client.rest() == ([], 1000)
+        client.close()
+
+    async def test_it_is_forgotten_when_it_leaves(self, place: Place) -> None:
+        client = await self.asking(place)
+        client.writer.transport.abort()
+        await until(place.slow.verdict.cancelled)
+        assert place.told == ["joined /lobby", "left /lobby: transport close"]
+
+    async def test_it_is_sent_away_if_the_server_stops_meanwhile(self, place: Place) -> None:
+        client = await self.asking(place)
+        place.gateway.engine.is_draining = True
+        place.slow.verdict.set_result(None)
+        messages, code = await client.rest()
+        assert (len(messages), code) == (1, 1000)
+        assert place.told[-1] == "left /slow: server disconnect"
+        client.close()

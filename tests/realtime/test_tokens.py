@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from models.errors import TokenExpired, Unauthorized
 from models.identity import Identity, Role
-from realtime.public_keys import load_pem
-from realtime.tokens import ALGORITHMS, NoSigningKey, Secret, TokenRules, Tokens
+from realtime.public_keys import load, load_pem
+from realtime.tokens import ALGORITHMS, NoSigningKey, Secret, TokenRules, Tokens, UnknownKey
+from tests.provider import jwk
 
 NOW_S = 1_700_000_000
 NOW = NOW_S * 1000
@@ -70,6 +71,15 @@ def handmade(header: bytes, payload: bytes, key: bytes = SECRET.encode()) -> str
     """Return a token of any bytes that is rightly signed with HS256."""
     message = f"{segment(header)}.{segment(payload)}"
     return f"{message}.{segment(hmac.digest(key, message.encode(), hashlib.sha256))}"
+
+
+def secrets_made_of(key: rsa.RSAPrivateKey) -> list[bytes]:
+    """What a forger has of a public key, each as the secret of an HMAC."""
+    public, numbers = key.public_key(), key.public_key().public_numbers()
+    pem = pem_of(key).encode()
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    modulus = numbers.n.to_bytes(256)
+    return [pem, pem.strip(), der, modulus, json.dumps(jwk(key)).encode(), b"a", b""]
 
 
 def refusal(token: str, tokens: Tokens | None = None) -> str:
@@ -224,6 +234,28 @@ class TestWhoSigned:
         assert checking().verify(handmade(header, payload)).user_id == "ada"
         assert "signature" in refusal(handmade(header, payload, b""))
 
+    def test_a_key_id_chooses_among_the_keys_that_have_one(self) -> None:
+        other = ec.generate_private_key(ec.SECP256R1())
+        keys = [json.dumps(jwk(key, kid=kid)) for key, kid in ((P256_KEY, "a"), (other, "b"))]
+        tokens = checking(TokenRules(public_keys=tuple(keys)))
+        assert tokens.verify(signed(other, "ES256", {"kid": "b"})).user_id == "ada"
+        assert tokens.verify(signed(other, "ES256")).user_id == "ada"
+        for kid in ("a", "c"):
+            assert "signature" in refusal(signed(other, "ES256", {"kid": kid}), tokens)
+
+    def test_a_key_is_used_for_its_own_algorithm_whatever_else_is_allowed(self) -> None:
+        key = json.dumps(jwk(RSA_KEY, kid="a", alg="RS256"))
+        tokens = checking(
+            TokenRules(secrets=(SECRET,), public_keys=(key,), algorithms=("PS256", *ALGORITHMS))
+        )
+        assert tokens.verify(signed(RSA_KEY, "RS256", {"kid": "a"})).user_id == "ada"
+        for kid in ("a", ""):
+            refusal(signed(RSA_KEY, "PS256", {"kid": kid}), tokens)
+            for secret in secrets_made_of(RSA_KEY):
+                header = json.dumps({"alg": "HS256", "kid": kid}).encode()
+                forged = handmade(header, json.dumps(claims()).encode(), secret)
+                assert "signature" in refusal(forged, tokens)
+
     @pytest.mark.parametrize("critical", [["b64"], ["exp"], [], "b64", 0, None])
     def test_a_critical_extension_is_refused(self, critical: object) -> None:
         header = json.dumps({"alg": "HS256", "crit": critical, "b64": False}).encode()
@@ -235,6 +267,95 @@ class TestWhoSigned:
             Tokens(TokenRules(), lambda: NOW)
         with pytest.raises(ValueError, match="no key"):
             checking(TokenRules(secrets=(SECRET,), algorithms=("RS256",)))
+
+
+class TestPublishedKeys:
+    """What is taken by the keys of an identity provider, and while they are not known."""
+
+    RULES = TokenRules(key_set_url="https://id.example/keys")
+
+    def told(self, *keys: dict[str, Any], rules: TokenRules = RULES) -> Tokens:
+        tokens = checking(rules)
+        tokens.take([key for jwk in keys if (key := load(json.dumps(jwk)))])
+        return tokens
+
+    def test_they_check_instead_of_those_before_them(self) -> None:
+        tokens = self.told(jwk(RSA_KEY, kid="a"))
+        assert tokens.verify(signed(RSA_KEY, "RS256", {"kid": "a"})).user_id == "ada"
+        tokens.take([key for key in [load(json.dumps(jwk(P256_KEY, kid="b")))] if key])
+        assert tokens.verify(signed(P256_KEY, "ES256", {"kid": "b"})).user_id == "ada"
+        with pytest.raises(UnknownKey):
+            tokens.verify(signed(RSA_KEY, "RS256", {"kid": "a"}))
+
+    def test_they_check_beside_the_settings_keys(self) -> None:
+        both = TokenRules(secrets=(SECRET,), key_set_url="https://id.example/keys")
+        tokens = self.told(jwk(RSA_KEY, kid="a"), rules=both)
+        for token in (signed(), signed(RSA_KEY, "RS256", {"kid": "a"})):
+            assert tokens.verify(token).user_id == "ada"
+        assert tokens.can_mint
+        assert not self.told(jwk(RSA_KEY)).can_mint
+
+    def test_before_they_are_known_a_token_may_be_good(self) -> None:
+        tokens = checking(self.RULES)
+        assert not tokens.has_keys
+        for headers in ({"kid": "a"}, {"kid": ""}, None):
+            with pytest.raises(UnknownKey):
+                tokens.verify(signed(RSA_KEY, "RS256", headers))
+
+    def test_what_no_published_key_can_have_signed_is_refused_at_once(self) -> None:
+        tokens = self.told(jwk(RSA_KEY, kid="a"))
+        assert "algorithm" in refusal(signed(), tokens)
+        assert "algorithm" in refusal(handmade(b'{"alg":"none","kid":"b"}', b"{}"), tokens)
+        other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        assert "signature" in refusal(signed(other, "RS256", {"kid": "a"}), tokens)
+        assert "signature" in refusal(signed(P256_KEY, "ES256", {"kid": "a"}), tokens)
+        only = TokenRules(key_set_url="https://id.example/keys", algorithms=("ES256",))
+        refused = refusal(signed(RSA_KEY, "RS256", {"kid": "b"}), self.told(rules=only))
+        assert "only ES256" in refused
+
+    def test_none_of_them_is_an_hmac_secret(self) -> None:
+        both = TokenRules(secrets=(SECRET,), key_set_url="https://id.example/keys")
+        tokens = self.told(jwk(RSA_KEY, kid="a"), rules=both)
+        for secret in secrets_made_of(RSA_KEY):
+            forged = handmade(b'{"alg":"HS256","kid":"a"}', json.dumps(claims()).encode(), secret)
+            assert "signature" in refusal(forged, tokens)
+
+    @pytest.mark.parametrize(
+        "kid",
+        [
+            "../../../../dev/null",
+            "/etc/passwd",
+            "https://evil.example/jwks",
+            "a' UNION SELECT 'key' --",
+            "a\x00",
+            "a\n",
+            "\u202ea",
+            "а",  # noqa: RUF001 - Cyrillic, which looks like the key's
+            "k" * 5_000,
+        ],
+    )
+    def test_a_hostile_name_is_only_unknown(self, kid: str) -> None:
+        tokens = self.told(jwk(RSA_KEY, kid="a"))
+        with pytest.raises(UnknownKey) as refused:
+            tokens.verify(signed(RSA_KEY, "RS256", {"kid": kid}))
+        assert kid not in refused.value.message
+
+    def test_a_name_of_ten_kilobytes_is_refused_unread(self) -> None:
+        tokens = self.told(jwk(RSA_KEY, kid="a"))
+        assert "longer than" in refusal(signed(RSA_KEY, "RS256", {"kid": "k" * 10_240}), tokens)
+
+    def test_a_header_brings_no_key(self) -> None:
+        mine = ec.generate_private_key(ec.SECP256R1())
+        tokens = self.told(jwk(P256_KEY, kid="a"))
+        brought: dict[str, Any] = {
+            "jwk": jwk(mine, kid="a"),
+            "jku": "https://evil.example/jwks",
+            "x5u": "https://evil.example/certificate",
+            "x5c": ["MIICmzCCAYMCBgGP"],
+        }
+        assert "signature" in refusal(signed(mine, "ES256", {"kid": "a", **brought}), tokens)
+        with pytest.raises(UnknownKey):
+            tokens.verify(signed(mine, "ES256", {"kid": "mine", **brought}))
 
 
 class TestTimes:
@@ -315,6 +436,28 @@ class TestRoles:
         tokens = checking(TokenRules(secrets=(SECRET,), role_claim=name))
         token = signed(**{name: "rider", "https://rides": {"example/role": "agent"}})
         assert tokens.verify(token).role is Role.RIDER
+
+    @pytest.mark.parametrize(
+        ("path", "claim"),
+        [
+            ("cognito:groups", {"cognito:groups": ["eu_Google", "rider"]}),
+            (
+                "https://rides.example/claims.role",
+                {"https://rides.example/claims": {"role": "rider"}},
+            ),
+            (
+                "resource_access.rides.app.roles",
+                {"resource_access": {"rides.app": {"roles": ["rider"]}}},
+            ),
+            ("a.b.c", {"a": {"b": 1}, "a.b": {"c": "rider"}}),
+            ("a..c", {"a": {"": {"c": "rider"}}}),
+        ],
+    )
+    def test_names_on_the_way_to_the_role_may_have_dots(
+        self, path: str, claim: dict[str, Any]
+    ) -> None:
+        tokens = checking(TokenRules(secrets=(SECRET,), role_claim=path))
+        assert tokens.verify(signed(role="agent", **claim)).role is Role.RIDER
 
     @pytest.mark.parametrize("access", [None, "roles", 1, [], ["rider"], {"roles": {}}, {}])
     def test_a_path_that_leads_nowhere_is_refused(self, access: object) -> None:
