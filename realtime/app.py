@@ -58,6 +58,7 @@ PROBE_REDIS_S: Final = 0.5
 """Several times within what revocations may be late by."""
 SOCKET_IO: Final = "socket.io"
 """The path of the sockets."""
+NO_KEYS: Final = "no key to check tokens with, of the allowed algorithms, is known yet"
 FINISH_SHARE: Final = 0.2
 """Of the time for the end: for the commands that are under way when the last client has left."""
 
@@ -245,7 +246,8 @@ class Instance:
         return None if self._bus.alive else self._bus.problem
 
     async def _keys_problem(self) -> str | None:
-        return None if self._provider is None else self._provider.missing
+        missing = None if self._provider is None else self._provider.missing
+        return missing or (None if self._tokens.has_keys else NO_KEYS)
 
     async def _server_problem(self) -> str | None:
         return "draining" if self._gateway.engine.is_draining else None
@@ -267,7 +269,7 @@ class Instance:
 
     def _obstacle(self) -> str | None:
         if not self._tokens.has_keys:
-            return "the keys of tokens are not known yet"
+            return NO_KEYS
         return None if self._revocations.in_touch else "no store tells which tokens were revoked"
 
     def _catch_up(self) -> None:

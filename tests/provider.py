@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -58,7 +59,7 @@ class Provider:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, *kids: str) -> AsyncIterator[Self]:
+    async def open(cls, *kids: str, tls: ssl.SSLContext | None = None) -> AsyncIterator[Self]:
         provider = cls()
         for kid in kids:
             provider.add(kid)
@@ -66,8 +67,9 @@ class Provider:
         app.router.add_get("/keys", provider._serve)
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        provider.url = f"http://127.0.0.1:{runner.addresses[0][1]}/keys"
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+        scheme = "https" if tls else "http"
+        provider.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}/keys"
         try:
             yield provider
         finally:

@@ -3,11 +3,19 @@
 import asyncio
 import gzip
 import logging
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from msgspec import Struct
 
 from models.errors import Unauthorized, Unavailable
@@ -102,6 +110,10 @@ async def test_an_unknown_key_is_asked_for_once(door: Door) -> None:
         door.identities.verify(token)
     assert await asyncio.gather(*(door.lets_in(token) for _ in range(50))) == ["dan"] * 50
     assert door.provider.asked == 2
+    async with ClientSession() as http:
+        for _ in range(20):
+            await http.get(door.provider.url)  # time enough for the server to ask again
+    assert door.provider.asked == 22
 
 
 async def test_a_key_that_nobody_publishes_is_refused_after_asking(door: Door) -> None:
@@ -225,6 +237,7 @@ async def test_nonsense_is_said_to_be_so_and_the_keys_stay(
     assert caplog.messages[0].startswith(f"the keys of tokens cannot be fetched: {what}")
     assert await still.lets_in(still.provider.sign("a")) == "dan"
     assert (still.fetches["failed"], still.provider.asked) == (1, 2)
+    assert still.keys.missing is None
 
 
 async def test_a_provider_that_is_not_there_is_said_to_be_so(
@@ -237,6 +250,36 @@ async def test_a_provider_that_is_not_there_is_said_to_be_so(
     [record] = caplog.records
     assert "127.0.0.1:1" in record.getMessage()
     assert vars(record)["url"] == "http://127.0.0.1:1/keys"
+
+
+async def test_a_provider_whose_certificate_nobody_vouches_for_is_not_believed(
+    tmp_path: Path,
+) -> None:
+    async with Provider.open("a", tls=self_signed(tmp_path)) as provider:
+        keys = ProviderKeys(provider.url, print, Counts(int), QUICK)
+        await keys.fetch()
+        assert "certificate verify failed" in (keys.missing or "")
+        assert provider.asked == 0
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """What a forger can have, for the address of the provider."""
+    key, name = p256(), x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    day = timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(datetime.now(UTC) - day)
+        .not_valid_after(datetime.now(UTC) + day)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "both.pem").write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(folder / "both.pem")
+    return context
 
 
 async def test_the_log_tells_which_keys_there_are_when_that_changes(
