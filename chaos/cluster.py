@@ -11,6 +11,12 @@ from chaos.processes import SERVE, Instance, ProcessFailed, Store, Supervised
 from chaos.proxy import Proxy
 
 SECRET: Final = "a-secret-of-the-fault-suite-long-enough-for-HS256"  # noqa: S105 - of no other server
+THE_WAY: Final = "the way"
+"""What bad connections go through, besides their instance."""
+
+
+def instance_place(number: int) -> str:
+    return f"instance {number}"
 
 
 class Cluster:
@@ -50,6 +56,15 @@ class Cluster:
             await process.start()
         except ProcessFailed as failure:
             self.failures.append(str(failure))
+
+    @property
+    def places(self) -> dict[str, frozenset[str]]:
+        """What connections go through, by their addresses."""
+        straight, bad = {}, {}
+        for number, (instance, proxy) in enumerate(zip(self.instances, self.proxies, strict=True)):
+            straight[instance.url] = frozenset({instance_place(number)})
+            bad[proxy.url] = frozenset({instance_place(number), THE_WAY})
+        return straight | bad
 
     def note_deaths(self) -> None:
         """Everything should run now: what does not has died by itself."""

@@ -9,7 +9,7 @@ from typing import ClassVar, Final
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from chaos.cluster import Cluster
+from chaos.cluster import THE_WAY, Cluster, instance_place
 from chaos.processes import Instance, Store
 
 RESTART_WITHIN_S: Final = 60
@@ -37,6 +37,11 @@ class Fault(ABC):
     def needs(self) -> frozenset[str]:
         """What no other fault may be done to meanwhile."""
 
+    @property
+    def silences(self) -> frozenset[str]:
+        """Where no answer can come from meanwhile, and no end of a connection either."""
+        return frozenset()
+
     def duration_s(self, rng: Random) -> float:
         return rng.uniform(*self.lasts)
 
@@ -51,7 +56,7 @@ class Fault(ABC):
 class _OfAnInstance(Fault):
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({f"instance {self.place}"})
+        return frozenset({instance_place(self.place)})
 
     def instance(self, cluster: Cluster) -> Instance:
         return cluster.instances[self.place]
@@ -72,6 +77,10 @@ class FreezeInstance(_OfAnInstance):
     name = "freeze of an instance"
     lasts = (0.5, 8.0)
 
+    @property
+    def silences(self) -> frozenset[str]:
+        return self.needs
+
     def duration_s(self, rng: Random) -> float:
         """One in eight outlasts the pings."""
         return PING_TIMEOUT_S + 3 if rng.random() < 1 / 8 else rng.uniform(*self.lasts)
@@ -91,7 +100,7 @@ class RollingRestart(Fault):
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"instance 0", "instance 1"})
+        return frozenset(map(instance_place, range(2)))
 
     async def begin(self, cluster: Cluster) -> None:
         for instance in cluster.instances:
@@ -171,6 +180,25 @@ class FreezeMongoDB(_OfMongoDB, _Freeze):
     name = "freeze of MongoDB"
 
 
+class MongoDBAway(_OfMongoDB):
+    """Killed or frozen for longer than any time limit of drivers, sessions and apps."""
+
+    name = "MongoDB away for 21 s or more"
+    lasts = (21.0, 26.0)
+
+    async def begin(self, cluster: Cluster) -> None:
+        if self.place:
+            cluster.mongodb.freeze()
+        else:
+            await cluster.mongodb.kill()
+
+    async def mend(self, cluster: Cluster) -> None:
+        if self.place:
+            cluster.mongodb.thaw()
+        else:
+            await cluster.restart(cluster.mongodb)
+
+
 class KillSubscriptions(_OfRedis):
     """CLIENT KILL TYPE pubsub, several times."""
 
@@ -222,7 +250,11 @@ class _OnTheWay(Fault):
 
     @property
     def needs(self) -> frozenset[str]:
-        return frozenset({"the way"})
+        return frozenset({THE_WAY})
+
+    @property
+    def silences(self) -> frozenset[str]:
+        return self.needs
 
 
 class HalfOpenClients(_OnTheWay):
@@ -266,10 +298,13 @@ KINDS: Final[dict[str, type[Fault]]] = {
     "flushall": FlushAll,
     "kill-mongodb": KillMongoDB,
     "freeze-mongodb": FreezeMongoDB,
+    "mongodb-away": MongoDBAway,
     "half-open-clients": HalfOpenClients,
     "slow-clients": SlowClients,
 }
 """By the names that the command line takes."""
+BRIEF: Final = tuple(kind for kind in KINDS if kind != "mongodb-away")
+"""Those that mean something when they last two seconds."""
 
 
 async def _redis(cluster: Cluster, words: list[str | bytes]) -> object:

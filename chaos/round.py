@@ -11,13 +11,15 @@ from msgspec import Struct
 from chaos import cluster
 from chaos.checks import promises
 from chaos.checks.checker import check
+from chaos.checks.conditions import RETURN_S, WAY_S, Conditions, Disturbance, outside
 from chaos.checks.timeline import timeline
 from chaos.checks.truth import Truth
 from chaos.checks.violation import Violation
 from chaos.cluster import Cluster
 from chaos.load.city import City, Size, Ways
 from chaos.load.knowledge import Ledger
-from chaos.load.record import Life, What
+from chaos.load.pulse import Interval, Pulse
+from chaos.load.record import Life, What, now
 from chaos.plan import Strike, Wave
 from chaos.processes import SERVE
 from models.errors import Unavailable
@@ -89,10 +91,13 @@ class Round:
         self._rng = Random(plan.seed)  # noqa: S311 - to be repeated, not a secret
         self._healed: list[Healed] = []
         self._violations: list[Violation] = []
+        self._disturbances: list[Disturbance] = []
+        self._pulse = Pulse()
         self._seconds = 0.0
 
     async def run(self) -> Outcome:
-        await self._city.run(self._live)
+        async with self._pulse.beating():
+            await self._city.run(self._live)
         return self._outcome
 
     async def _live(self) -> None:
@@ -107,7 +112,8 @@ class Round:
         self._note("the load", promises.ANSWERED, late)
         truth = await self._settled()
         lives = self._city.lives
-        self._violations += check(truth, lives)  # at once: nothing more is recorded meanwhile
+        # At once: nothing more is recorded meanwhile.
+        self._violations += check(truth, lives, self._conditions)
         self._note("the cluster", promises.RUNNING, self._cluster.failures)
         for instance in self._cluster.instances:
             self._note(f"instance {instance.name}", promises.SOUND, instance.exceptions)
@@ -116,17 +122,27 @@ class Round:
     async def _suffer(self, wave: Wave) -> None:
         """Have the faults happen, and see how long it takes until everybody is up to date."""
         await asyncio.gather(*(self._strike(strike) for strike in wave.strikes))
-        due = self._city.ledger.copy()
+        due, began = self._city.ledger.copy(), now()
         took, last = await self._city.converged(due, self._plan.patience_s)
         self._healed.append(Healed([strike.kind for strike in wave.strikes], took, last))
         if took is None:
             self._note_lags(due)
+        elif outside(began, began + took, self._pulse.stalls) > RETURN_S + WAY_S:
+            kinds = "+".join(strike.kind for strike in wave.strikes)
+            self._note(last, promises.CONVERGED, [f"{took:.1f} s after {kinds}"])
 
     async def _strike(self, strike: Strike) -> None:
         await asyncio.sleep(strike.after_s)
+        began = now()
         await strike.fault.begin(self._cluster)
         await asyncio.sleep(strike.lasts_s)
         await strike.fault.mend(self._cluster)
+        happened = Disturbance(Interval(began, now()), strike.fault.silences)
+        self._disturbances.append(happened)
+
+    @property
+    def _conditions(self) -> Conditions:
+        return Conditions(self._disturbances, self._pulse.stalls, self._cluster.places)
 
     async def _settled(self) -> Truth:
         """What is stored, once everybody has been given the time to hear of it."""
@@ -140,6 +156,7 @@ class Round:
         took, _ = await self._city.converged(due, self._plan.patience_s)
         if took is None:
             self._note_lags(due)
+        await self._city.read_back(self._plan.patience_s)
         await self._city.all_answered(self._plan.patience_s)
         return truth
 

@@ -2,20 +2,23 @@
 
 from collections.abc import Sequence
 
-from chaos.checks import answers, connection, lifetime, store
-from chaos.checks.connection import Evidence
-from chaos.checks.relations import Points, Times
+from chaos.checks import answers, connection, lifetime, promptness, store
+from chaos.checks.conditions import Conditions
+from chaos.checks.known import Times
+from chaos.checks.relations import Points
+from chaos.checks.rights import Rights
 from chaos.checks.truth import Truth
 from chaos.checks.violation import Violation
-from chaos.load.record import Life
+from chaos.load.record import Life, now
 
 
-def check(truth: Truth, lives: Sequence[Life]) -> list[Violation]:
+def check(truth: Truth, lives: Sequence[Life], conditions: Conditions) -> list[Violation]:
     """Everybody should know everything by now, and nothing be under way."""
     found = list(store.check(truth))
-    evidence = Evidence(truth, Times(lives), Points(lives))
+    rights, until = Rights(truth, Times(lives), Points(lives), conditions), now()
     for life in lives:
         found += answers.check(truth, life)
-        found += connection.check(evidence, life)
+        found += connection.check(rights, life)
         found += lifetime.check(truth, life)
+        found += promptness.check(conditions, life, until)
     return found

@@ -1,23 +1,28 @@
 """What one connection heard: each thing once, in order, without a hole, and nothing of others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
-from chaos.checks import promises, relations
-from chaos.checks.relations import Points, Times
-from chaos.checks.truth import Truth
+from chaos.checks import pages, promises, relations
+from chaos.checks.conditions import WAY_S
+from chaos.checks.pages import Finding
+from chaos.checks.rights import Rights
 from chaos.checks.violation import Violation
 from chaos.load.record import Command, Entry, Life, Session, What
-from models.facts import TripStatus, WatchedStatus
-from models.fields import Id
+from models.facts import Hearing, TripStatus, WatchedStatus
+from models.fields import Id, Millis
 from models.identity import Role
-from models.messages import Message
+from models.messages import Message, Read
+from models.presence import PresenceLimits
 from models.stores import TripRecord
-from models.trips import Trip
+from models.trips import Trip, was_offered_to
 
+HARMLESS: Final = frozenset({"trip:unsubscribe"})
+"""What is answered to everybody, and changes nothing for others."""
+STALE_S: Final = PresenceLimits().stale_ms / 1000
 EXPECTED_ENDS: Final = frozenset({"replaced", "slow_consumer", "draining", "busy"})
 
 
@@ -26,31 +31,25 @@ class Topic(Struct):
 
     version: int | None = None
     seq: int | None = None
-    location_ts: int = -1
     is_subscribed: bool = False
-
-
-class Evidence(Struct, frozen=True):
-    """What records are held against."""
-
-    truth: Truth
-    times: Times
-    points: Points
+    located: dict[int, int] = {}
+    """The newest point's `ts` that was shown, by the version by which its driver came."""
 
 
 class Walk:
     """Goes through a connection's record, entry by entry, and notes what should not be."""
 
-    def __init__(self, evidence: Evidence, life: Life, session: Session) -> None:
+    def __init__(self, rights: Rights, life: Life, session: Session) -> None:
         self.violations: list[Violation] = []
-        self._truth = evidence.truth
-        self._times = evidence.times
-        self._points = evidence.points
+        self._rights = rights
+        self._truth = rights.truth
         self._life = life
         self._session = session
         self._topics: dict[Id, Topic] = {}
         self._ready_at = 0
-        self._sent = {e.ack: e for e in session.entries if e.what is What.SENT}
+        self._at = session.began_at
+        """When what is looked at happened."""
+        self._sent = session.asked
         self._own = _own(life, session)
         self._hear: dict[str, Callable[[dict[str, Any]], None]] = {
             "session:ready": self._begin,
@@ -59,12 +58,13 @@ class Walk:
             "trip:location": self._location,
             "trip:driver": self._live,
             "chat:message": self._message,
-            "chat:receipt": self._about_chat,
+            "chat:receipt": self._receipt,
             "chat:typing": self._about_chat,
         }
 
     def run(self) -> list[Violation]:
         for entry in self._session.entries:
+            self._at = entry.at
             if entry.what is What.HEARD:
                 self._heard(entry)
             elif entry.what is What.ANSWERED and entry.payload.get("ok"):
@@ -76,6 +76,8 @@ class Walk:
         return self.violations
 
     def _heard(self, entry: Entry) -> None:
+        if entry.name == "session:ready":
+            self._find(pages.ready(self._rights, self._life, self._session, entry))
         handle = self._hear.get(entry.name)
         if handle is not None:
             handle(entry.payload)
@@ -98,22 +100,30 @@ class Walk:
             return
         about = asked.payload.get("trip_id") or asked.payload.get("conversation_id")
         if asked.name == "trip:subscribe":
+            self._find(pages.snapshot(self._rights, self._life, asked, answer))
             self._snapshot(self._topic(about), answer)
         elif asked.name == "chat:history":
+            self._find(pages.history(self._rights, self._life, asked, answer))
             self._read(answer["messages"])
-        elif asked.name.startswith(("trip:", "chat:")) and about in self._truth.trips:
-            self._require_party(about, f"{asked.name} was answered", also=self._life.role)
+        elif about and asked.name not in HARMLESS and not self._may_ask(asked.name, about):
+            self._note(promises.PRIVATE, f"{asked.name} was answered", about)
+
+    def _may_ask(self, event: str, about: Id) -> bool:
+        """A viewer asks for nothing but snapshots, and only who was offered a trip declines it."""
+        role, record = self._life.role, self._truth.trips.get(about)
+        if role is Role.VIEWER or (event == "trip:decline" and role is not Role.DRIVER):
+            return False
+        if event == "trip:decline":
+            return record is not None and was_offered_to(record.trip, self._life.user_id)
+        return relations.is_party(self._truth, self._life, about)
 
     def _snapshot(self, topic: Topic, answer: dict[str, Any]) -> None:
         trip_id, version = answer["trip"]["id"], answer["trip"]["version"]
-        self._require_party(trip_id, "trip:subscribe was answered")
         if topic.version is not None and version < topic.version:
             self._note(
                 promises.ONCE, f"a snapshot of {version} after version {topic.version}", trip_id
             )
         topic.version, topic.is_subscribed = version, True
-        if answer["driver"] is None:
-            topic.location_ts = -1
         self._read(answer["messages"])
         if answer["read"] or answer["messages"] or answer["last_seq"]:
             topic.seq = max(topic.seq or 0, answer["last_seq"])
@@ -123,14 +133,9 @@ class Walk:
             self._point(trip_id, topic, answer["location"], is_event=False)
 
     def _read(self, messages: list[dict[str, Any]]) -> None:
-        """Messages of an answer: as they are stored, and without a hole."""
+        """Messages of an answer."""
         for raw in messages:
             self._as_stored(msgspec.convert(raw, Message))
-        seqs = [raw["seq"] for raw in messages]
-        if seqs and seqs != list(range(seqs[0], seqs[0] + len(seqs))):
-            self._note(
-                promises.GAPLESS, f"an answer with the seqs {seqs}", messages[0]["conversation_id"]
-            )
 
     def _status(self, payload: dict[str, Any]) -> None:
         trip_id, version = payload["trip_id"], payload["version"]
@@ -144,19 +149,16 @@ class Walk:
             self._note(promises.ONCE, f"version {version} after {topic.version}", trip_id)
         elif not self._is_next(record.trip, version, topic):
             self._note(promises.GAPLESS, f"version {version} after {topic.version}", trip_id)
-        before = relations.serves_at(record.trip, topic.version or 0)
         topic.version = max(version, topic.version or 0)
-        if relations.serves_at(record.trip, topic.version) != before:
-            topic.location_ts = -1  # another driver's points, by another phone's clock
         if self._life.role is Role.DRIVER and not self._drives(record, topic):
             topic.seq = None
 
     def _status_as_stored(self, trip: Trip, payload: dict[str, Any]) -> None:
         stored = TripStatus.of(trip.id, trip.events[payload["version"] - 1])
         if self._life.role is Role.VIEWER:
-            expected = msgspec.to_builtins(WatchedStatus.of(stored))
+            expected = _as_sent(WatchedStatus.of(stored))
         else:
-            expected = msgspec.to_builtins(stored)
+            expected = _as_sent(stored)
         if payload != expected:
             self._note(promises.AS_STORED, f"heard {payload}, stored {expected}", trip.id)
 
@@ -192,20 +194,36 @@ class Walk:
         self._point(trip_id, topic, payload, is_event=True)
 
     def _point(self, trip_id: Id, topic: Topic, point: dict[str, Any], *, is_event: bool) -> None:
-        """A point of the driver that serves the trip as far as the connection knows."""
-        record = self._truth.trips.get(trip_id)
-        driver_id = relations.serves_at(record.trip, topic.version or 0) if record else None
-        if not self._points.is_of(driver_id, point):
-            self._note(promises.PRIVATE, f"a location that is not {driver_id}'s: {point}", trip_id)
-        if point["ts"] < topic.location_ts + is_event:
-            self._note(promises.NEWEST, f"ts {point['ts']} after {topic.location_ts}", trip_id)
-        topic.location_ts = max(topic.location_ts, point["ts"])
+        """A point of a driver whose trip it is or was just now. Each has a clock of its own."""
+        record, heard = self._truth.trips.get(trip_id), topic.version or 0
+        shown = self._rights.shown
+        term = shown(self._life, record.trip, point, self._at, heard) if record else None
+        if term is None:
+            what = f"a location that is nobody's who serves at version {heard}: {point}"
+            self._note(promises.PRIVATE, what, trip_id)
+            return
+        newest = topic.located.get(term.begin, -1)
+        if point["ts"] < newest + is_event:
+            self._note(promises.NEWEST, f"ts {point['ts']} after {newest}", trip_id)
+        topic.located[term.begin] = max(newest, point["ts"])
 
     def _live(self, payload: dict[str, Any]) -> None:
-        if not self._topic(payload["trip_id"]).is_subscribed:
-            self._note(
-                promises.PRIVATE, "trip:driver without having subscribed", payload["trip_id"]
-            )
+        trip_id, topic = payload["trip_id"], self._topic(payload["trip_id"])
+        record, heard = self._truth.trips.get(trip_id), topic.version or 0
+        if not topic.is_subscribed:
+            self._note(promises.PRIVATE, "trip:driver without having subscribed", trip_id)
+        elif not record or not self._rights.is_live(self._life, record.trip, self._at, heard):
+            what = f"trip:driver though nobody serves at version {heard}: {payload}"
+            self._note(promises.PRIVATE, what, trip_id)
+        if not self._is_plausible(payload["connection"], payload["last_seen"]):
+            self._note(promises.READ, f"at {self._at:.3f} {payload}", trip_id)
+
+    def _is_plausible(self, connection: Hearing, last_seen: Millis | None) -> bool:
+        """Whether a driver is heard as well as it is said, by when it was heard last."""
+        if connection == Hearing.LIVE:
+            seen = (last_seen or 0) / 1000
+            return self._rights.conditions.calm_s(seen, self._at) < STALE_S + WAY_S
+        return last_seen is None or self._at - last_seen / 1000 > STALE_S - WAY_S
 
     def _message(self, payload: dict[str, Any]) -> None:
         message = msgspec.convert(payload, Message)
@@ -221,6 +239,15 @@ class Walk:
             self._note(promises.GAPLESS, f"seq {message.seq} without {missing}", chat_id)
         topic.seq = max(message.seq, known or 0)
 
+    def _receipt(self, payload: dict[str, Any]) -> None:
+        chat_id, user_id = payload["conversation_id"], payload["user_id"]
+        self._about_chat(payload)
+        if not self._rights.may_have_receipt(self._life, payload):
+            self._note(promises.PRIVATE, "a receipt from after the driver left", chat_id)
+        stored = self._truth.receipts.get((chat_id, user_id), Read())
+        if payload["read_seq"] > stored.read_seq:
+            self._note(promises.AS_STORED, f"heard {payload}, stored is {stored}", chat_id)
+
     def _about_chat(self, payload: dict[str, Any]) -> None:
         chat_id = payload["conversation_id"]
         self._may_talk(chat_id, self._topic(chat_id), "a receipt or typing")
@@ -228,7 +255,8 @@ class Walk:
     def _may_talk(self, chat_id: Id, topic: Topic, what: str) -> None:
         record, life = self._truth.trips.get(chat_id), self._life
         if record is None or life.role is Role.RIDER:
-            self._require_party(chat_id, what, also=Role.VIEWER)
+            if not relations.is_party(self._truth, life, chat_id):
+                self._note(promises.PRIVATE, what, chat_id)
         elif life.role is Role.DRIVER and not self._drives(record, topic):
             self._note(promises.PRIVATE, f"{what}, for a driver that is not on the trip", chat_id)
         elif life.role is Role.VIEWER or not (topic.is_subscribed or life.role is Role.DRIVER):
@@ -238,15 +266,9 @@ class Walk:
         chat_id = message.conversation_id
         if message not in self._truth.messages.get(chat_id, ())[message.seq - 1 : message.seq]:
             self._note(promises.AS_STORED, f"the message {message} is not stored so", chat_id)
-        record, topic = self._truth.trips.get(chat_id), self._topic(chat_id)
-        if record is None or self._life.role is not Role.DRIVER:
-            return
-        since = relations.accepted_at(record.trip, self._life.user_id, topic.version or 0)
-        accepting = relations.event_at(record.trip, since)
-        if accepting is not None and self._times.was_written_before(message, accepting):
-            self._note(
-                promises.PRIVATE, f"seq {message.seq} was written before it accepted", chat_id
-            )
+        if not self._rights.may_have(self._life, message):
+            what = f"seq {message.seq} was not written while it was on the trip"
+            self._note(promises.PRIVATE, what, chat_id)
 
     def _floor(self, chat_id: Id, topic: Topic) -> int | None:
         """The seq after which the connection hears all; None where that cannot be told."""
@@ -266,11 +288,10 @@ class Walk:
 
     def _drives_for_good(self, record: TripRecord, topic: Topic) -> bool:
         """Whether no other driver came after the one that the connection knows itself to be."""
-        trip, user_id = record.trip, self._life.user_id
-        known = topic.version or 0
-        return relations.drives_at(trip, user_id, known) and relations.accepted_at(
-            trip, user_id, known
-        ) == relations.accepted_at(trip, user_id, trip.version)
+        driven = relations.terms(record.trip, relations.driver_at)[-1:]
+        return [self._life.user_id] == [term.user_id for term in driven if term.end is None] and (
+            (topic.version or 0) >= driven[0].begin
+        )
 
     def _not_own(self, chat_id: Id, after: int, before: int) -> list[int]:
         """Seqs between that the connection should have heard: not those that it sent itself."""
@@ -323,25 +344,28 @@ class Walk:
             trip, life.user_id, trip.version
         ):
             return False
-        since = relations.accepted_at(trip, life.user_id, trip.version)
+        since = relations.terms(trip, relations.driver_at)[-1].begin
         return trip.events[since - 1].at > self._ready_at + 5_000
-
-    def _require_party(self, topic: Id, what: str, *, also: Role = Role.VIEWER) -> None:
-        is_viewer = self._life.role is Role.VIEWER and also is Role.VIEWER
-        if not is_viewer and not relations.is_party(self._truth, self._life, topic):
-            self._note(promises.PRIVATE, what, topic)
 
     def _topic(self, topic_id: Id | None) -> Topic:
         return self._topics.setdefault(topic_id or "", Topic())
+
+    def _find(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            self._note(finding.promise, finding.what, finding.about)
 
     def _note(self, promise: str, what: str, about: Id | None = None) -> None:
         where = f"connection {self._session.number}: {what}"
         self.violations.append(Violation(promise, self._life.who, where, about))
 
 
-def check(evidence: Evidence, life: Life) -> Iterator[Violation]:
+def check(rights: Rights, life: Life) -> Iterator[Violation]:
     for session in life.sessions:
-        yield from Walk(evidence, life, session).run()
+        yield from Walk(rights, life, session).run()
+
+
+def _as_sent(fact: TripStatus | WatchedStatus) -> object:
+    return msgspec.json.decode(msgspec.json.encode(fact))
 
 
 def _own(life: Life, session: Session) -> dict[tuple[Id, Id], int]:

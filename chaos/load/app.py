@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from chaos.load import wire
 from chaos.load.knowledge import Knowledge, KnownTrip, Ledger
-from chaos.load.record import Answer, Attempt, Command, Life, Session, What
+from chaos.load.record import Answer, Attempt, Command, Life, Session, What, now
 from handlers.answers import History, SessionReady
 from models.fields import Id
 from models.identity import Role
@@ -44,6 +44,8 @@ class Account(Struct, frozen=True):
     token: str
     ways: Sequence[Callable[[], str]]
     msgpack: bool = False
+    trips: Sequence[Id] = ()
+    """Of a viewer: those that the token is for."""
 
 
 class Shown(Struct):
@@ -67,7 +69,7 @@ class App:
     ) -> None:
         """`count` is told of every command that was answered."""
         self.account = account
-        self.life = Life(account.role, account.user_id)
+        self.life = Life(account.role, account.user_id, account.trips)
         self.knowledge = Knowledge(account.role, account.user_id, ledger)
         self.news = asyncio.Condition()
         self._http = http
@@ -92,6 +94,15 @@ class App:
     def is_up_to_date(self) -> bool:
         """Whether it is connected, and has caught up since."""
         return self._ready.is_set() and self._caught_up
+
+    @property
+    def state(self) -> str:
+        """In words, how far it is with its newest connection."""
+        session = self._session
+        if session.is_over or not session.number:
+            return f"not connected after connection {session.number}"
+        how = "is catching up" if session.is_ready else "was not told that it begins"
+        return f"connection {session.number} {how} for {now() - session.began_at:.1f} s"
 
     @property
     def waits(self) -> bool:
@@ -147,6 +158,12 @@ class App:
             if not answer["ok"]:
                 return
             has_more = self._take_history(conversation_id, answer)
+
+    async def read_back(self, conversations: int) -> None:
+        """Read its last so many conversations from the beginning, as for a look at them."""
+        for conversation_id in list(self.knowledge.talks)[-conversations:]:
+            wish = {"conversation_id": conversation_id, "after_seq": 0, "limit": PAGE}
+            await self.ask("chat:history", wish)
 
     async def knows(self, is_known: Callable[[Knowledge], bool], within_s: float) -> bool:
         """Wait until the app knows something; whether it did in time."""
@@ -263,6 +280,8 @@ class App:
             for conversation in ready.conversations:
                 if conversation.id not in asked:
                     await self._read_missed(conversation.id, conversation.last_seq)
+            for chat_id in self.knowledge.closed_by(ready):
+                await self._read_end(chat_id)
             if session is self._session:
                 self._caught_up = True
 
@@ -276,11 +295,21 @@ class App:
 
     async def _read_missed(self, conversation_id: Id, last_seq: int) -> None:
         while self.knowledge.seqs(conversation_id).through < last_seq:
-            after = self.knowledge.seqs(conversation_id).through
-            wanted = {"conversation_id": conversation_id, "after_seq": after, "limit": PAGE}
-            answer = await self._ask_patiently(self._note_command("chat:history", wanted))
-            if not answer["ok"] or not self._take_history(conversation_id, answer):
+            if not await self._read_page(conversation_id):
                 return
+
+    async def _read_end(self, conversation_id: Id) -> None:
+        """Of a conversation that was closed meanwhile."""
+        while await self._read_page(conversation_id):
+            pass
+        self.knowledge.closed.add(conversation_id)
+
+    async def _read_page(self, conversation_id: Id) -> bool:
+        """Whether there is more. Raises Interrupted."""
+        after = self.knowledge.seqs(conversation_id).through
+        wanted = {"conversation_id": conversation_id, "after_seq": after, "limit": PAGE}
+        answer = await self._ask_patiently(self._note_command("chat:history", wanted))
+        return bool(answer["ok"]) and self._take_history(conversation_id, answer)
 
     def _subscription(self, known: KnownTrip) -> dict[str, Any]:
         return {"trip_id": known.id, "after_seq": known.seqs.through}
@@ -322,7 +351,7 @@ class App:
         number, socket = next(self._acks), self._socket
         awaited: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._awaited[number] = awaited
-        attempt = Attempt(self._session.number, time.monotonic())
+        attempt = Attempt(self._session.number, now())
         command.attempts.append(attempt)
         self._session.note(What.SENT, command.event, command.payload, number)
         try:
@@ -334,7 +363,7 @@ class App:
                 await socket.close()
             await asyncio.sleep(CLOSE_S)
             raise Interrupted from error
-        attempt.answered_at = time.monotonic()
+        attempt.answered_at = now()
         self._count()
         return attempt.answer
 
@@ -357,7 +386,7 @@ class App:
                 await self.try_once("trip:unsubscribe", {"trip_id": "a-sign-of-life"})
 
     def _end(self, session: Session) -> None:
-        session.is_over = True
+        session.end()
         self._ready.clear()
         self._caught_up = False
         self._socket = None

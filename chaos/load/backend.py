@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from random import Random
@@ -13,7 +12,7 @@ import msgspec
 from aiohttp import ClientSession
 from msgspec import Struct
 
-from chaos.load.record import Answer, Attempt, Command, Life, What
+from chaos.load.record import Answer, Attempt, Command, Life, What, now
 from models.fields import Id
 from models.identity import Role
 
@@ -74,15 +73,15 @@ class Backend:
         url = next(self._urls)
         session = self.life.begin(url)
         session.note(What.SENT, command.event, command.payload, 1)
-        attempt = Attempt(session.number, time.monotonic())
+        attempt = Attempt(session.number, now())
         command.attempts.append(attempt)
         with suppress(aiohttp.ClientError, OSError, TimeoutError, msgspec.DecodeError):
             async with asyncio.timeout(ANSWER_S):
                 attempt.answer = await self._request(url, command)
-            attempt.answered_at = time.monotonic()
+            attempt.answered_at = now()
             session.note(What.ANSWERED, command.event, attempt.answer, 1)
             self._count()
-        session.is_over = True
+        session.end()
         return attempt.answer
 
     async def _request(self, url: str, command: Command) -> Answer:

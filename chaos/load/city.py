@@ -23,6 +23,8 @@ from realtime.tokens import Secret, TokenRules, Tokens
 LOOK_S: Final = 0.05
 TTL_S: Final = 3_600
 BACKENDS: Final = 4
+LOOKED_AT: Final = 2
+"""Conversations that each app reads again in the end."""
 
 
 class Size(Struct, frozen=True):
@@ -110,7 +112,7 @@ class City:
         for app in self._apps:
             behind = app.knowledge.lags(due)
             if behind or not app.is_up_to_date:
-                found[app] = behind or ["not connected and up to date"]
+                found[app] = behind or [app.state]
         return found
 
     async def converged(self, due: Ledger, within_s: float) -> tuple[float | None, str]:
@@ -134,6 +136,13 @@ class City:
         """Wait until that many more commands were answered, or this time is over."""
         aim, deadline = self.answered + answers, time.monotonic() + within_s
         await _until(lambda: self.answered >= aim or time.monotonic() > deadline)
+
+    async def read_back(self, within_s: float) -> None:
+        """Have everybody look at what they talked about last; it is checked like all pages."""
+        reading = [asyncio.create_task(app.read_back(LOOKED_AT)) for app in self._apps]
+        _, late = await asyncio.wait(reading, timeout=within_s)
+        for task in late:
+            task.cancel()
 
     async def all_answered(self, within_s: float) -> None:
         """Wait for a moment in which no command is under way, or until this time is over."""
@@ -181,7 +190,7 @@ class City:
         viewer = self._app(Role.VIEWER, len(self._apps) + len(self._gone), trips=(trip_id,))
         try:
             await viewer.subscribe(trip_id)
-            await asyncio.Event().wait()
+            await pry(viewer, self.ledger, self._random(), self._size.pace_s)
         finally:
             self._gone.append(viewer.life)
             await self._close(viewer)
@@ -193,7 +202,7 @@ class City:
         ways = list(self._ways.bad if bad or number % 4 == 3 else self._ways.straight)
         if number // 2 % 2:
             ways.reverse()
-        account = Account(role, user_id, token, ways, msgpack=number % 2 == 1)
+        account = Account(role, user_id, token, ways, msgpack=number % 2 == 1, trips=trips)
         app = App(account, self.ledger, self._http, self._random(), self._count)
         self._apps[app] = asyncio.create_task(app.run())
         return app

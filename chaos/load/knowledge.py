@@ -97,6 +97,8 @@ class Knowledge:
         self.trips: dict[Id, KnownTrip] = {}
         self.chats: dict[Id, Numbers] = {}
         """Of support's conversations."""
+        self.closed: set[Id] = set()
+        """Of these, the ones that were closed and read to their end."""
         self.unread: list[Id] = []
         """Trips that the app has just come to drive, and whose messages it has yet to read."""
         self._role = role
@@ -173,6 +175,16 @@ class Knowledge:
             if known.follows and (known.watches or (known.id not in listed and not known.has_ended))
         ]
 
+    def closed_by(self, ready: SessionReady) -> list[Id]:
+        """Support's conversations that a session lists no more, and whose end is yet to be read."""
+        listed = {conversation.id for conversation in ready.conversations}
+        return [chat_id for chat_id in self.chats if chat_id not in listed | self.closed]
+
+    @property
+    def talks(self) -> dict[Id, Numbers]:
+        """The conversations that are the app's: of trips in the order of their coming, others."""
+        return {trip.id: trip.seqs for trip in self.trips.values() if trip.talks} | self.chats
+
     def lags(self, due: Ledger) -> list[str]:
         """What the app should know by now and does not."""
         behind = [
@@ -180,10 +192,9 @@ class Knowledge:
             for known in self.trips.values()
             if known.follows and known.version < due.versions.get(known.id, 0)
         ]
-        talks = {trip.id: trip.seqs for trip in self.trips.values() if trip.talks} | self.chats
         return behind + [
             f"{chat_id} seq {seqs.through} of {due.seqs[chat_id]}"
-            for chat_id, seqs in talks.items()
+            for chat_id, seqs in self.talks.items()
             if seqs.through < due.seqs.get(chat_id, 0)
         ]
 

@@ -70,13 +70,18 @@ class Support:
             app = self._rng.choice(both)
             await talk.burst(app, chat_id, self._rng.randint(1, talk.LONGEST_BURST))
             await talk.read(self._rng.choice(both), chat_id)
+            if self._rng.random() < talk.LOOK_BACK_SHARE:
+                await talk.look_back(self._rng.choice(both), chat_id, self._rng)
         if self._rng.random() < 0.5:
             await self._agent.ask("chat:close", {"conversation_id": chat_id})
             await talk.say(customer, chat_id)
 
 
 async def pry(stranger: App, ledger: Ledger, rng: Random, pace_s: float) -> None:
-    """Try what is not a stranger's to do, on trips of others. Until cancelled."""
+    """Try what is not a stranger's to do, on trips of others; a viewer on its own one, too.
+
+    Until cancelled.
+    """
     while True:
         await asyncio.sleep(2 * pace_s * rng.uniform(0.5, 1.5))
         if not ledger.versions:
@@ -87,6 +92,8 @@ async def pry(stranger: App, ledger: Ledger, rng: Random, pace_s: float) -> None
                 {"event": "trip:subscribe", "trip_id": trip_id},
                 {"event": "chat:history", "conversation_id": trip_id},
                 {"event": "trip:update", "trip_id": trip_id, "status": "cancelled"},
+                {"event": "trip:edit", "trip_id": trip_id, "stops": []},
+                {"event": "trip:decline", "trip_id": trip_id},
                 {
                     "event": "chat:send",
                     "conversation_id": trip_id,

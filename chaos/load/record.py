@@ -1,17 +1,24 @@
 """What an app sent, was answered and heard: per connection, in order, nothing left out."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from msgspec import Struct
 
 from models.fields import Id
 from models.identity import Role
 
+_EPOCH_S: Final = time.time() - time.monotonic()
+
 Answer = dict[str, Any]
 """`{"ok": true, …}` or `{"ok": false, "error": {…}}`, as the server said it."""
+
+
+def now() -> float:
+    """Seconds since the epoch, to be held against the servers' times, and never stepping back."""
+    return _EPOCH_S + time.monotonic()
 
 
 class What(StrEnum):
@@ -23,7 +30,7 @@ class What(StrEnum):
 
 
 class Entry(Struct, frozen=True):
-    """One thing that happened on a connection. `at` is of the load's monotonic clock, seconds."""
+    """One thing that happened on a connection. `at` is the load's `now()`."""
 
     at: float
     what: What
@@ -39,18 +46,31 @@ class Session:
         self.number = number
         self.to = to
         self.entries: list[Entry] = []
+        self.began_at = now()
+        self.ended_at: float | None = None
         self.is_ready = False
-        self.is_over = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.ended_at is not None
+
+    def end(self) -> None:
+        self.ended_at = now()
 
     def note(self, what: What, name: str, payload: object, ack: int | None = None) -> None:
-        self.entries.append(Entry(time.monotonic(), what, name, payload, ack))
+        self.entries.append(Entry(now(), what, name, payload, ack))
+
+    @property
+    def asked(self) -> dict[int | None, Entry]:
+        """What was sent, by the number of its answer."""
+        return {entry.ack: entry for entry in self.entries if entry.what is What.SENT}
 
     def heard(self) -> Iterator[Entry]:
         return (entry for entry in self.entries if entry.what is What.HEARD)
 
 
 class Attempt(Struct):
-    """One sending of a command, and its answer, where one came."""
+    """One sending of a command, and its answer, where one came. Times are the load's `now()`."""
 
     session: int
     sent_at: float
@@ -89,9 +109,11 @@ class Command(Struct):
 class Life:
     """All of one app's sessions and commands."""
 
-    def __init__(self, role: Role, user_id: Id) -> None:
+    def __init__(self, role: Role, user_id: Id, trips: Sequence[Id] = ()) -> None:
+        """`trips` are those that a viewer has a link to."""
         self.role = role
         self.user_id = user_id
+        self.trips = trips
         self.sessions: list[Session] = []
         self.commands: list[Command] = []
         self.points: dict[int, tuple[float, float]] = {}

@@ -147,7 +147,9 @@ class Ride:
         elif may_leave and turn < 0.13:
             await asyncio.gather(self._cancel(), self._move(driver, status))
             await self._reread()
-        elif turn < 0.25:
+        elif turn < 0.16:
+            await self._try_to_decline()
+        elif turn < 0.28:
             await self._edit()
         elif status is Status.IN_PROGRESS:
             await self._start(driver)
@@ -166,8 +168,20 @@ class Ride:
         await self._move(who, Status.CANCELLED)
 
     async def _edit(self) -> None:
-        edit = {"metadata": {"token": new_id()}}
+        """Rider or staff change their minds, at the version that they know or at any."""
+        place = {"lat": 52.5, "lng": self._rng.uniform(13.3, 13.5)}
+        edit: dict[str, Any] = self._rng.choice(
+            [{"metadata": {"token": new_id()}}, {"dropoff": place}, {"stops": [place, PLACE]}]
+        )
+        if self._rng.random() < 0.5:
+            edit["version"] = self._trip.version
         await self._done(self._rng.choice((self._cast.rider, self._cast.staff)), "trip:edit", edit)
+
+    async def _try_to_decline(self) -> None:
+        """What only a driver with an offer may."""
+        asking = self._rng.choice((self._cast.rider, self._cast.staff, *self._cast.drivers))
+        await asking.ask("trip:decline", {"trip_id": self._trip.id})
+        await self._reread()
 
     async def _move(self, who: App, status: Status, **more: object) -> None:
         asking: App | Backend = who

@@ -2,7 +2,7 @@
 
 import asyncio
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from chaos.load.app import App
 from chaos.load.backend import Backend
@@ -10,6 +10,7 @@ from models.fields import Id, new_id
 
 LONGEST_BURST: Final = 4
 BACKEND_SHARE: Final = 0.15
+LOOK_BACK_SHARE: Final = 0.2
 
 
 async def say(app: App, conversation_id: Id) -> bool:
@@ -36,6 +37,14 @@ async def read(app: App, conversation_id: Id) -> None:
     seq = app.knowledge.seqs(conversation_id).through
     if seq:
         await app.ask("chat:receipt", {"conversation_id": conversation_id, "read_seq": seq})
+
+
+async def look_back(app: App, conversation_id: Id, rng: Random) -> None:
+    """Read a page of any size, from the end or from anywhere, in either direction."""
+    seq = rng.randint(0, app.knowledge.seqs(conversation_id).through)
+    wish: dict[str, Any] = rng.choice([{}, {"after_seq": seq}, {"before_seq": seq + 1}])
+    limit = rng.choice((1, 3, 50))
+    await app.ask("chat:history", {"conversation_id": conversation_id, "limit": limit, **wish})
 
 
 class Talk:
@@ -74,5 +83,7 @@ class Talk:
         app = self._rng.choice(self._talkers)
         await burst(app, trip_id, self._rng.randint(1, LONGEST_BURST))
         listener = self._rng.choice(self._talkers)
+        if self._rng.random() < LOOK_BACK_SHARE:
+            await look_back(listener, trip_id, self._rng)
         if listener.account.role != "agent":
             await read(listener, trip_id)

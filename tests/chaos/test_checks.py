@@ -7,16 +7,19 @@ import pytest
 
 from chaos.checks import promises
 from chaos.checks.checker import check
+from chaos.checks.conditions import Conditions, Disturbance
 from chaos.checks.truth import Truth
-from chaos.load.record import Attempt, Command, Life, Session, What
-from models.facts import TripLocation, TripStatus
+from chaos.load.pulse import Interval
+from chaos.load.record import Attempt, Command, Entry, Life, Session, What, now
+from models.facts import Hearing, TripDriver, TripLocation, TripStatus
 from models.identity import Identity, Role
 from models.messages import Kind, Message, Read
 from models.points import Place, Point
 from models.stores import TripRecord
-from models.trips import Relation, Status, Trip, moved, requested
+from models.trips import Relation, Status, Trip, moved, requested, watched
 
-NOW = 1_800_000_000_000
+NOW = int(now() * 1000) - 60_000
+"""When all that is stored was done: long before it is heard, unless a test says otherwise."""
 RITA = Identity("rita", Role.RIDER, expires_at=NOW * 2)
 ANN = Identity("ann", Role.AGENT, expires_at=NOW * 2)
 STEPS = (Status.ACCEPTED, Status.ARRIVING, Status.REQUESTED, Status.CANCELLED)
@@ -33,10 +36,12 @@ class World:
         self.rita = Life(Role.RIDER, "rita")
         self.dan = Life(Role.DRIVER, "dan")
         self.eve = Life(Role.DRIVER, "eve")
+        self.vic = Life(Role.VIEWER, "vic", trips=("another",))
+        self.conditions = Conditions()
 
     def broken(self) -> set[str]:
-        lives = [self.rita, self.dan, self.eve]
-        return {violation.promise for violation in check(self.truth, lives)}
+        lives = [self.rita, self.dan, self.eve, self.vic]
+        return {violation.promise for violation in check(self.truth, lives, self.conditions)}
 
     def tell(self, session: Session, *versions: int) -> None:
         for version in versions:
@@ -46,6 +51,36 @@ class World:
     def say(self, session: Session, *seqs: int) -> None:
         for seq in seqs:
             session.note(What.HEARD, "chat:message", msgspec.to_builtins(_message(seq)))
+
+    def write_now(self) -> None:
+        """A third message, after all that is known until now."""
+        sent_at = int(now() * 1000) + 1_000
+        message = msgspec.structs.replace(_message(3), sent_at=sent_at)
+        self.truth.messages["t1"].append(message)
+
+    def subscribe(self, life: Life, session: Session, version: int, **more: Any) -> None:
+        """A snapshot at a version, as good as it can be but for what is given."""
+        trip = msgspec.structs.replace(
+            self.trip, version=version, events=self.trip.events[:version]
+        )
+        messages = [] if life.role is Role.VIEWER else [_message(1), _message(2)]
+        snapshot = {
+            "ok": True,
+            "trip": msgspec.to_builtins(trip),
+            "location": None,
+            "driver": {} if version in (2, 3) else None,
+            "messages": msgspec.to_builtins(messages),
+            "last_seq": len(messages),
+            "read": {},
+            "has_more": False,
+        }
+        _asked(life, session, "trip:subscribe", {"trip_id": "t1"}, snapshot | more)
+
+    def show(self, session: Session, at: float | None = None, ts: int = NOW) -> None:
+        """A location of Dan's."""
+        self.dan.points = {1: (1.0, 2.0)}
+        location = msgspec.to_builtins(TripLocation.of("t1", Point(1.0, 2.0, ts, 1)))
+        session.entries.append(Entry(at or now(), What.HEARD, "trip:location", location))
 
     def ride(self) -> tuple[Session, Session]:
         """Everything reaches Rita and Dan as it should."""
@@ -148,20 +183,10 @@ def test_what_came_while_nobody_was_connected_has_to_be_read_later() -> None:
     world = World()
     first = _session(world.rita)
     world.tell(first, 1, 2)
-    first.is_over = True
+    first.end()
     second = _session(world.rita, conversations=[{"id": "t1", "last_seq": 2, "read_seq": 0}])
     assert world.broken() == {promises.EVERYTHING}
-    snapshot = {
-        "ok": True,
-        "trip": msgspec.to_builtins(world.trip),
-        "location": None,
-        "driver": None,
-        "messages": msgspec.to_builtins([_message(1), _message(2)]),
-        "last_seq": 2,
-        "read": {},
-        "has_more": False,
-    }
-    _asked(world.rita, second, "trip:subscribe", {"trip_id": "t1"}, snapshot)
+    world.subscribe(world.rita, second, version=5)
     assert world.broken() == set()
 
 
@@ -185,14 +210,188 @@ def test_a_location_before_the_one_shown_is_seen() -> None:
     world = World()
     rita = _session(world.rita)
     world.tell(rita, 1, 2)
-    snapshot = {"trip": {"id": "t1", "version": 2}, "messages": [], "last_seq": 0, "read": {}}
-    answer = {"ok": True, "location": None, "driver": {}, "has_more": False, **snapshot}
-    _asked(world.rita, rita, "trip:subscribe", {"trip_id": "t1"}, answer)
-    world.dan.points = {1: (1.0, 2.0)}
+    world.subscribe(world.rita, rita, version=2)
     for ts in (NOW + 1, NOW):
-        location = msgspec.to_builtins(TripLocation.of("t1", Point(1.0, 2.0, ts, 1)))
-        rita.note(What.HEARD, "trip:location", location)
+        world.show(rita, ts=ts)
     assert promises.NEWEST in world.broken()
+
+
+def _watched_by_rita(world: World, heard: int, *, ago_s: float) -> Session:
+    """Rita looks at the trip, and has heard up to a version. All was over so long ago."""
+    rita, dan = _session(world.rita), _session(world.dan)
+    world.tell(rita, *range(1, heard + 1))
+    world.subscribe(world.rita, rita, version=heard)
+    over = msgspec.to_builtins(TripStatus.of("t1", world.trip.events[3]))
+    dan.entries.append(Entry(now() - ago_s, What.HEARD, "trip:status", over))
+    rita.end()
+    dan.end()
+    return rita
+
+
+@pytest.mark.parametrize(("ago_s", "is_seen"), [(1.0, False), (9.0, True)])
+def test_a_location_of_a_driver_that_has_left_long_ago_is_seen(ago_s: float, is_seen: bool) -> None:
+    world = World()
+    world.show(_watched_by_rita(world, heard=3, ago_s=ago_s))
+    assert (promises.PRIVATE in world.broken()) is is_seen
+
+
+def test_a_location_on_a_connection_that_has_heard_of_its_end_is_seen() -> None:
+    world = World()
+    world.show(_watched_by_rita(world, heard=4, ago_s=0.0))
+    assert promises.PRIVATE in world.broken()
+
+
+def test_a_fault_excuses_a_location_after_the_end() -> None:
+    world = World()
+    world.show(_watched_by_rita(world, heard=3, ago_s=9.0))
+    fault = Disturbance(Interval(now() - 10, now() - 2), frozenset())
+    world.conditions = Conditions([fault])
+    assert promises.PRIVATE not in world.broken()
+
+
+def test_a_driver_is_live_only_where_it_was_heard() -> None:
+    world = World()
+    session = _watched_by_rita(world, heard=3, ago_s=0.0)
+    driver = msgspec.to_builtins(TripDriver("t1", Hearing.LIVE, NOW))
+    session.note(What.HEARD, "trip:driver", driver)
+    assert promises.READ in world.broken()
+
+
+def test_a_message_from_after_a_driver_left_is_seen_whatever_it_had_heard() -> None:
+    world = World()
+    rita = _session(world.rita)
+    world.tell(rita, 1, 2, 3, 4, 5)
+    world.say(rita, 1, 2)
+    dan = _session(world.dan)
+    world.tell(dan, 2, 3)
+    world.say(dan, 1, 2)
+    dan.end()
+    assert world.broken() == set()
+    world.write_now()
+    message = msgspec.to_builtins(world.truth.messages["t1"][2])
+    for session in (rita, dan):
+        session.note(What.HEARD, "chat:message", message)
+    assert promises.PRIVATE in world.broken()
+
+
+@pytest.mark.parametrize(
+    ("wish", "seqs", "has_more", "is_seen"),
+    [
+        ({}, [1, 2], False, False),
+        ({"limit": 1}, [2], True, False),
+        ({"limit": 1, "after_seq": 0}, [1], True, False),
+        ({"after_seq": 0}, [1], False, True),
+        ({"after_seq": 0}, [1], True, True),
+        ({"after_seq": 0}, [2], False, True),
+        ({}, [1], False, True),
+        ({}, [2], False, True),
+        ({"before_seq": 3}, [], False, True),
+    ],
+)
+def test_a_page_has_all_that_was_known_when_it_was_asked_for(
+    wish: dict[str, Any], seqs: list[int], has_more: bool, is_seen: bool
+) -> None:
+    world = World()
+    rita, _ = world.ride()
+    page = msgspec.to_builtins([_message(seq) for seq in seqs])
+    answer = {"ok": True, "messages": page, "has_more": has_more}
+    _asked(world.rita, rita, "chat:history", {"conversation_id": "t1", **wish}, answer)
+    assert world.broken() == ({promises.READ} if is_seen else set())
+
+
+def test_a_page_in_a_stranger_s_hands_is_seen() -> None:
+    world = World()
+    world.ride()
+    answer = {"ok": True, "messages": [], "has_more": False}
+    wish = {"conversation_id": "t1", "after_seq": 2}
+    _asked(world.eve, _session(world.eve), "chat:history", wish, answer)
+    assert world.broken() == {promises.PRIVATE}
+
+
+def test_a_page_for_a_driver_that_has_left_is_seen() -> None:
+    world = World()
+    _, dan = world.ride()
+    answer = {"ok": True, "messages": msgspec.to_builtins([_message(2)]), "has_more": True}
+    wish, later = {"conversation_id": "t1", "limit": 1}, now() + 1
+    dan.entries.append(Entry(later, What.SENT, "chat:history", wish, 1))
+    dan.entries.append(Entry(later, What.ANSWERED, "", answer, 1))
+    assert world.broken() == {promises.PRIVATE}
+
+
+def test_a_snapshot_of_another_s_link_is_seen() -> None:
+    world = World()
+    world.ride()
+    trip = msgspec.to_builtins(watched(world.trip))
+    world.subscribe(world.vic, _session(world.vic), version=5, trip=trip)
+    assert world.broken() == {promises.PRIVATE}
+    world.vic.trips = ("t1",)
+    assert world.broken() == set()
+
+
+def test_a_snapshot_older_than_what_was_known_is_seen() -> None:
+    world = World()
+    world.ride()
+    second = _session(world.rita, conversations=[{"id": "t1", "last_seq": 2, "read_seq": 0}])
+    world.subscribe(world.rita, second, version=3)
+    assert promises.READ in world.broken()
+
+
+def test_the_pin_in_a_driver_s_hands_is_seen() -> None:
+    world = World()
+    _, dan = world.ride()
+    shown = msgspec.to_builtins(world.trip) | {"pin": "4711"}
+    ready = {"server_time": NOW, "trips": [shown], "conversations": []}
+    dan.note(What.HEARD, "session:ready", ready)
+    assert promises.PRIVATE in world.broken()
+
+
+@pytest.mark.parametrize("last_seq", [1, 2, 3])
+def test_a_session_begins_with_all_that_was_known(last_seq: int) -> None:
+    world = World()
+    first, _ = world.ride()
+    first.end()
+    chat = {"id": "t1", "last_seq": last_seq, "read_seq": 0}
+    _session(world.rita, conversations=[chat]).end()
+    assert world.broken() == (set() if last_seq == 2 else {promises.READ})
+
+
+def test_a_conversation_that_a_session_does_not_begin_with_is_seen() -> None:
+    world = World()
+    first, _ = world.ride()
+    first.end()
+    _session(world.rita).end()
+    assert world.broken() == {promises.READ}
+
+
+def test_an_answer_that_takes_too_long_is_seen_unless_none_could_come() -> None:
+    world = World()
+    rita, _ = world.ride()
+    asked = {"trip_id": "t1"}
+    rita.entries.append(Entry(now() - 9, What.SENT, "trip:unsubscribe", asked, 1))
+    rita.note(What.ANSWERED, "", {"ok": True}, 1)
+    rita.began_at = now() - 9
+    assert world.broken() == {promises.PROMPT}
+    freeze = Disturbance(Interval(now() - 8, now() - 1), frozenset({"instance 0"}))
+    world.conditions = Conditions([freeze], places={rita.to: frozenset({"instance 0"})})
+    assert world.broken() == set()
+
+
+def test_each_command_of_a_connection_has_its_turn() -> None:
+    world = World()
+    rita, _ = world.ride()
+    rita.began_at = now() - 9
+    for number, answered_s in ((1, 5), (2, 0)):
+        rita.entries.append(Entry(now() - 9, What.SENT, "trip:unsubscribe", {}, number))
+        answer = Entry(now() - answered_s, What.ANSWERED, "", {"ok": True}, number)
+        rita.entries.append(answer)
+    assert world.broken() == set()
+
+
+def test_a_trip_declined_by_who_was_not_offered_it_is_seen() -> None:
+    world = World()
+    rita, _ = world.ride()
+    _asked(world.rita, rita, "trip:decline", {"trip_id": "t1"}, {"ok": True})
+    assert world.broken() == {promises.PRIVATE}
 
 
 @pytest.mark.parametrize("answered", [1, 3])
@@ -213,7 +412,7 @@ def test_a_refused_message_is_not_stored() -> None:
     refusal = {"ok": False, "error": {"code": "closed", "retry": False}}
     draft = {"conversation_id": "t1", "client_id": "c1", "text": "hello"}
     _asked(ann, _session(ann), "chat:send", draft, refusal)
-    found = check(world.truth, [world.rita, world.dan, ann])
+    found = check(world.truth, [world.rita, world.dan, ann], Conditions())
     assert {violation.promise for violation in found} == {promises.NOT_STORED}
 
 
@@ -230,7 +429,7 @@ def test_no_answer_on_an_open_connection_is_seen() -> None:
     rita, _ = world.ride()
     rita.note(What.SENT, "trip:unsubscribe", {"trip_id": "t1"}, 99)
     assert world.broken() == {promises.ONE_ANSWER}
-    rita.is_over = True
+    rita.end()
     assert world.broken() == set()
 
 
