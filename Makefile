@@ -41,12 +41,14 @@ test: setup
 bench: $(PEER) .venv/bench
 	@exec .venv/bin/python -m bench $(if $(QUICK),--quick)
 
-# Also: CLIENTS, SECONDS of a round; PUBLISH=1 puts the table into docs/reliability.md; BREAKAGES=1
-# starts broken servers instead, and sees whether that is noticed.
+# Also: CLIENTS, SECONDS of a round; PUBLISH=1 puts the table into docs/reliability.md. Instead of
+# rounds, BREAKAGES=1 starts broken servers and sees whether that is noticed, and STORM=5000 has so
+# many clients come back at once.
 chaos: .venv/run
-	@exec .venv/bin/python -m chaos $(if $(BREAKAGES),--breakages,$(if $(ROUNDS),--rounds $(ROUNDS)) \
-		$(if $(SEED),--seed $(SEED)) $(if $(CLIENTS),--clients $(CLIENTS)) \
-		$(if $(SECONDS),--seconds $(SECONDS)) $(if $(PUBLISH),--publish))
+	@exec .venv/bin/python -m chaos $(if $(PUBLISH),--publish) $(if $(SEED),--seed $(SEED)) \
+		$(if $(BREAKAGES),--breakages) $(if $(STORM),--storm $(STORM)) \
+		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CLIENTS),--clients $(CLIENTS)) \
+		$(if $(SECONDS),--seconds $(SECONDS))
 
 setup: tests/js/node_modules/.complete $(PEER) $(TYPES) .venv/test
 

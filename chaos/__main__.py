@@ -5,20 +5,25 @@ import asyncio
 import secrets
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
 
-from chaos import breakages, caught, plan, results
+from chaos import breakages, caught, page, plan, results
 from chaos.breakages import BREAKAGES
+from chaos.checks.conditions import SLACK_S
 from chaos.faults import KINDS
 from chaos.load.city import Size
-from chaos.processes import ROOT, SERVE, ProcessFailed
+from chaos.processes import SERVE, ProcessFailed
 from chaos.round import Outcome, Plan, run
+from chaos.storm import report
+from chaos.storm.measure import WITHIN_S, measure
 
-PAGE: Final = ROOT / "docs" / "reliability.md"
 STOPPED: Final = 130
+STORM_SIZE: Final = 5_000
+MOST_TOLD: Final = 20
 COMMANDS_PER_S: Final = 3.0
 """Of a client with a pause of one second."""
 WANTED_PER_S: Final = 260
@@ -29,11 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit status: 0, or 1 where a promise was broken (or a breakage not seen)."""
     options = _parser().parse_args(arguments)
     try:
+        if options.storm:
+            return asyncio.run(_brew(options))
         if options.breakages is not None:
-            return asyncio.run(_see_breakages(options.breakages))
+            return asyncio.run(_see_breakages(options))
         return asyncio.run(_run(options))
     except ProcessFailed as failure:
         sys.stderr.write(f"chaos: {failure}\n")
+        return 1
+    except TimeoutError:
+        sys.stderr.write(f"chaos: the clients did not all come in within {WITHIN_S:.0f} s\n")
         return 1
     except KeyboardInterrupt:
         return STOPPED
@@ -50,6 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--clients", type=_count, default=200, metavar="N")
     parser.add_argument("--faults", type=_kinds, default=tuple(KINDS), metavar="A,B", help=_help())
     parser.add_argument("--each", type=_count, default=4, metavar="N", help="faults a round (4)")
+    parser.add_argument(
+        "--slack",
+        type=float,
+        default=SLACK_S,
+        metavar="SECONDS",
+        help=f"how much longer than promised anything may take ({SLACK_S})",
+    )
     parser.add_argument("--break", dest="broken", choices=BREAKAGES, metavar="NAME")
     parser.add_argument(
         "--breakages",
@@ -58,7 +75,17 @@ def _parser() -> argparse.ArgumentParser:
         help=f"break servers on purpose, all ways or these, and see that each is caught:"
         f" {', '.join(BREAKAGES)}",
     )
-    parser.add_argument("--publish", action="store_true", help="put the table into the document")
+    parser.add_argument(
+        "--storm",
+        type=_count,
+        nargs="?",
+        const=STORM_SIZE,
+        metavar="N",
+        help=f"have so many clients ({STORM_SIZE}) of a killed instance come to the other one",
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="put the table into docs/reliability.md"
+    )
     return parser
 
 
@@ -92,8 +119,7 @@ async def _run(options: argparse.Namespace) -> int:
             _tell(f"what was recorded: {_written(outcome)}")
     _tell("\n" + results.table(outcomes))
     if options.publish:
-        results.publish(outcomes, PAGE)
-        _tell(f"written: {PAGE}")
+        _publish(page.RESULTS, results.markdown(outcomes))
     return int(any(outcome.violations for outcome in outcomes))
 
 
@@ -109,7 +135,7 @@ def _plan(options: argparse.Namespace, seed: int) -> Plan:
     answers = int(options.seconds * WANTED_PER_S / options.each)
     waves = plan.waves(rng, options.faults, options.each, answers)
     command = breakages.command(options.broken) if options.broken else SERVE
-    return Plan(seed, size, waves, options.seconds, command)
+    return Plan(seed, size, waves, options.seconds, command, slack_s=options.slack)
 
 
 def size_of(clients: int) -> Size:
@@ -117,17 +143,30 @@ def size_of(clients: int) -> Size:
     return Size.of(clients, max(0.4, clients * COMMANDS_PER_S / WANTED_PER_S))
 
 
-async def _see_breakages(names: Sequence[str]) -> int:
+async def _see_breakages(options: argparse.Namespace) -> int:
     """Whether each is caught by what it breaks."""
-    missed = 0
-    for name in names or BREAKAGES:
-        breakage = BREAKAGES[name]
-        found = caught.by_promise(await caught.violations_of(name))
-        missed += breakage.promise not in found
-        verdict = "caught" if breakage.promise in found else "NOT CAUGHT"
-        seen = "; ".join(f"{promise} ({times})" for promise, times in found.items())
-        _tell(f"{name}: {breakage.what}: {verdict}: {seen or 'nothing seen'}")
-    return int(missed > 0)
+    found: dict[str, Counter[str]] = {}
+    for name in options.breakages or BREAKAGES:
+        found[name] = caught.by_promise(await caught.violations_of([name]))
+        _tell(caught.line(name, found[name]))
+    if options.publish:
+        _publish(page.BREAKAGES, caught.markdown(found))
+    return int(any(BREAKAGES[name].promise not in found[name] for name in found))
+
+
+async def _brew(options: argparse.Namespace) -> int:
+    figures = await measure(options.storm, options.seed or 1)
+    for wrong in figures.wrongs[:MOST_TOLD]:
+        _tell(f"WRONG {wrong}")
+    _tell(report.table(figures))
+    if options.publish:
+        _publish(page.STORM, report.markdown(figures))
+    return int(bool(figures.wrongs))
+
+
+def _publish(place: page.Place, text: str) -> None:
+    place.put(text)
+    _tell(f"written: {page.PAGE}")
 
 
 def _tell(line: str) -> None:

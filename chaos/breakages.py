@@ -65,11 +65,21 @@ BREAKAGES: Final[dict[str, Breakage]] = {
         "a driver hears on after it is off the trip",
         promises.PRIVATE,
     ),
+    "pin-shown": Breakage("drivers are shown the pin", promises.PRIVATE),
+    "told-after-the-end": Breakage("a location is shown after the end", promises.PRIVATE),
+    "read-from-the-start": Breakage(
+        "a driver reads what was written before it accepted", promises.PRIVATE
+    ),
+    "pages-cut-short": Breakage("a page lacks its last message", promises.READ),
+    "sessions-begin-empty": Breakage(
+        "a session begins without its trips", promises.READ, ("half-open-clients",)
+    ),
+    "answers-late": Breakage("one answer in a hundred comes late", promises.PROMPT),
     "answered-twice": Breakage("each command has two answers", promises.ONE_ANSWER),
 }
 """By the names that the command line takes."""
 
 
-def command(name: str) -> tuple[str, ...]:
+def command(*names: str) -> tuple[str, ...]:
     """What starts a server that is broken so."""
-    return (sys.executable, "-m", "chaos.broken_server", name)
+    return (sys.executable, "-m", "chaos.broken_server", *names)

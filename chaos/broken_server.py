@@ -1,9 +1,9 @@
-"""A server that is broken on purpose, in one way.
+"""A server that is broken on purpose, in one way or several.
 
-    python -m chaos.broken_server NAME
+    python -m chaos.broken_server NAME…
 
-does what `python -m realtime serve` does, with a function or two of it replaced. What a server does
-wrong then, the checks have to see: `chaos.breakages` says which of them.
+does what `python -m realtime serve` does, with a function or two replaced for each. What a server
+does wrong then, the checks have to see: `chaos.breakages` says which of them.
 """
 
 import asyncio
@@ -14,7 +14,8 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from handlers import access
+from handlers import access, chat, snapshots, threads
+from handlers.sessions import SessionHandler
 from models.collections import INDEXED, MESSAGES
 from models.filter import Filter
 from models.mongo import schema
@@ -22,7 +23,8 @@ from models.mongo.driver import Outcome
 from models.mongo.messages import MongoMessages
 from models.mongo.receipts import MongoReceipts
 from models.mongo.trips import MongoTrips
-from models.trips import Relation
+from models.trips import Relation, Trip
+from realtime import following
 from realtime.__main__ import main as serve
 from realtime.bus import Bus
 from realtime.connection import Connection
@@ -33,6 +35,9 @@ from realtime.sequence import Sequence as Numbered
 
 LATE_S: Final = 1.0
 """How much later something is stored that was answered already."""
+SLOW: Final = 0.01
+"""The part of all answers that comes late."""
+SLOW_S: Final = 8.0
 LOST: Final = 0.4
 """The part of all publications that is lost."""
 
@@ -137,6 +142,49 @@ def answered_twice() -> None:
     put(Connection, "answer", answer_twice)
 
 
+def pin_shown() -> None:
+    put(Trip, "for_driver", lambda trip: trip)
+
+
+def told_after_the_end() -> None:
+    def is_news(self: TripFeed, driver_id: str, ts: int) -> bool:
+        return driver_id == self.driver_id and ts > self.signal.ts
+
+    put(TripFeed, "_is_news", is_news)
+    put(TripFeed, "is_served", property(lambda _self: True))
+
+
+def read_from_the_start() -> None:
+    for module in (threads, snapshots, following):
+        put(module, "chat_after", lambda *_of: 0)
+
+
+def pages_cut_short() -> None:
+    def window(*arguments: Whatever) -> tuple[int, int]:
+        after, up_to = usual(*arguments)
+        return after, max(after, up_to - 1)
+
+    usual = chat._window
+    put(chat, "_window", window)
+
+
+def sessions_begin_empty() -> None:
+    put(SessionHandler, "_is_current", lambda *_of: False)
+
+
+def answers_late() -> None:
+    chance = Random(1)  # noqa: S311 - any will do
+
+    def answer(self: Connection, ack_id: int | None, said: object) -> None:
+        if chance.random() < SLOW:
+            asyncio.get_running_loop().call_later(SLOW_S, usual, self, ack_id, said)
+        else:
+            usual(self, ack_id, said)
+
+    usual = Connection.answer
+    put(Connection, "answer", answer)
+
+
 def lose_publications() -> None:
     chance = Random(1)  # noqa: S311 - any will do
     usual = Bus.publish
@@ -174,5 +222,6 @@ def later(
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1].replace("-", "_")]()
+    for breakage in sys.argv[1:]:
+        globals()[breakage.replace("-", "_")]()
     sys.exit(serve(["serve"]))

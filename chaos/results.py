@@ -1,7 +1,6 @@
 """What rounds came to: the line of one, the table of all, the page that is published."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
@@ -9,10 +8,8 @@ from msgspec import Struct
 from chaos.faults import KINDS
 from chaos.round import CONVERGED_WITHIN_S, Outcome
 
-BEGIN: Final = "<!-- results: made by `python -m chaos --publish` -->"
 SOON_S: Final = 5.0
-"""What takes longer is told of."""
-END: Final = "<!-- end of results -->"
+"""What takes longer is told of, even where it is no violation yet."""
 
 
 class Row(Struct, frozen=True):
@@ -92,14 +89,6 @@ def markdown(outcomes: Sequence[Outcome]) -> str:
     ]
     lines.insert(1, "| --- " + "| ---: " * (len(HEADER) - 1) + "|")
     return "\n".join([told, "", *lines])
-
-
-def publish(outcomes: Sequence[Outcome], page: Path) -> None:
-    """Put them into the page, in place of those that are there."""
-    text = page.read_text("utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(outcomes)}\n\n{END}{after}", "utf-8")
 
 
 def details(outcome: Outcome) -> Iterator[str]:

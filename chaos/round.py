@@ -11,7 +11,7 @@ from msgspec import Struct
 from chaos import cluster
 from chaos.checks import promises
 from chaos.checks.checker import check
-from chaos.checks.conditions import RETURN_S, WAY_S, Conditions, Disturbance, outside
+from chaos.checks.conditions import RETURN_S, SLACK_S, Conditions, Disturbance, outside
 from chaos.checks.timeline import timeline
 from chaos.checks.truth import Truth
 from chaos.checks.violation import Violation
@@ -43,7 +43,9 @@ class Plan(Struct, frozen=True):
     command: Sequence[str] = SERVE
     """What starts a server."""
     patience_s: float = CONVERGED_WITHIN_S
-    """After which it is a violation that somebody is not up to date."""
+    """After which nobody is waited for any more to be up to date."""
+    slack_s: float = SLACK_S
+    """How much longer than promised anything may take: for a machine that has more to do."""
 
 
 class Healed(Struct, frozen=True):
@@ -127,7 +129,7 @@ class Round:
         self._healed.append(Healed([strike.kind for strike in wave.strikes], took, last))
         if took is None:
             self._note_lags(due)
-        elif outside(began, began + took, self._pulse.stalls) > RETURN_S + WAY_S:
+        elif outside(began, began + took, self._pulse.stalls) > RETURN_S + self._plan.slack_s:
             kinds = "+".join(strike.kind for strike in wave.strikes)
             self._note(last, promises.CONVERGED, [f"{took:.1f} s after {kinds}"])
 
@@ -142,7 +144,9 @@ class Round:
 
     @property
     def _conditions(self) -> Conditions:
-        return Conditions(self._disturbances, self._pulse.stalls, self._cluster.places)
+        return Conditions(
+            self._disturbances, self._pulse.stalls, self._cluster.places, self._plan.slack_s
+        )
 
     async def _settled(self) -> Truth:
         """What is stored, once everybody has been given the time to hear of it."""

@@ -9,8 +9,8 @@ from chaos.load.pulse import Interval
 
 RETURN_S: Final = 5.0
 """After a fault's end, until everybody has everything again."""
-WAY_S: Final = 1.0
-"""There and back, on a machine that is busy with everything at once."""
+SLACK_S: Final = 1.0
+"""The way there and back, on a machine that is busy with everything at once."""
 
 
 class Disturbance(Struct, frozen=True):
@@ -28,6 +28,8 @@ class Conditions(Struct, frozen=True):
     """Times in which the load's own process did not get to what was due."""
     places: Mapping[str, frozenset[str]] = {}
     """What a connection goes through, by the address that it was opened to."""
+    slack_s: float = SLACK_S
+    """How much longer than promised anything may take."""
 
     def awaited_s(self, address: str, begin: float, end: float) -> float:
         """How long an answer from there could be expected, between two times."""

@@ -7,9 +7,8 @@ import msgspec
 from msgspec import Struct
 
 from chaos.checks import pages, promises, relations
-from chaos.checks.conditions import WAY_S
 from chaos.checks.pages import Finding
-from chaos.checks.rights import Rights
+from chaos.checks.rights import CLOCKS_S, Rights
 from chaos.checks.violation import Violation
 from chaos.load.record import Command, Entry, Life, Session, What
 from models.facts import Hearing, TripStatus, WatchedStatus
@@ -154,7 +153,11 @@ class Walk:
             topic.seq = None
 
     def _status_as_stored(self, trip: Trip, payload: dict[str, Any]) -> None:
-        stored = TripStatus.of(trip.id, trip.events[payload["version"] - 1])
+        event = relations.event_at(trip, payload["version"])
+        if event is None:
+            self._note(promises.AS_STORED, f"heard {payload}, which is not stored", trip.id)
+            return
+        stored = TripStatus.of(trip.id, event)
         if self._life.role is Role.VIEWER:
             expected = _as_sent(WatchedStatus.of(stored))
         else:
@@ -220,10 +223,10 @@ class Walk:
 
     def _is_plausible(self, connection: Hearing, last_seen: Millis | None) -> bool:
         """Whether a driver is heard as well as it is said, by when it was heard last."""
+        seen, conditions = (last_seen or 0) / 1000, self._rights.conditions
         if connection == Hearing.LIVE:
-            seen = (last_seen or 0) / 1000
-            return self._rights.conditions.calm_s(seen, self._at) < STALE_S + WAY_S
-        return last_seen is None or self._at - last_seen / 1000 > STALE_S - WAY_S
+            return conditions.calm_s(seen, self._at) < STALE_S + conditions.slack_s
+        return self._at - seen > STALE_S - CLOCKS_S
 
     def _message(self, payload: dict[str, Any]) -> None:
         message = msgspec.convert(payload, Message)

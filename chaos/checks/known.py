@@ -97,8 +97,8 @@ class Times:
         if "conversation" in answer:
             chat_id = answer["conversation"]["id"]
             self.opened[chat_id] = min(self.opened.get(chat_id, inf), at)
-        for message in (
-            *answer.get("messages", ()),
-            *([answer["message"]] if "message" in answer else ()),
-        ):
+        if "message" in answer:
+            message = answer["message"]
+            self.seqs.note(message["conversation_id"], message["seq"], at)
+        for message in answer.get("messages", ()):
             self.seqs.note(message["conversation_id"], message["seq"], at)

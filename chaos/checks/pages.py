@@ -105,13 +105,13 @@ def _due(rights: Rights, life: Life, since: float, until: float) -> Iterator[tup
     """What was a rider's or driver's, or a participant's, all the time between these two."""
     for trip_id, record in rights.truth.trips.items() if life.role in _PARTIES else ():
         trip = record.trip
-        first = rights.times.versions.newest_at(trip_id, since)
+        first = rights.times.versions.newest_at(trip_id, since) or trip.version + 1
         between = [
             event.version
             for event in trip.events
             if event.version >= first and event.at / 1000 <= until
         ]
-        if first and all(_is_party(life, trip, version) for version in between):
+        if between and all(_is_party(life, trip, version) for version in between):
             yield "conversations", trip_id
             if trip.events[between[-1] - 1].status not in ENDED:
                 yield "trips", trip_id
@@ -226,7 +226,7 @@ def _backward(
         what = f"a page that ends at {last} when {newest} was known"
         yield Finding(promises.READ, what, chat_id)
     begins = page[0]["seq"] if page else floor + 1
-    if begins != floor + 1 and (not more or len(page) != limit):
+    if more == (begins == floor + 1) or (more and len(page) != limit):
         what = f"a page of {len(page)} begins at {begins}, not {floor + 1}; has_more {more}"
         yield Finding(promises.READ, what, chat_id)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from chaos.checks import promises
-from chaos.checks.conditions import WAY_S, Conditions
+from chaos.checks.conditions import Conditions
 from chaos.checks.violation import Violation
 from chaos.load.record import Life, Session, What
 
@@ -28,7 +28,7 @@ def _late(
         over = answered.get(sent.ack, session.ended_at or until)
         waits = sent.name != WAITS_FOR_NOBODY
         took = conditions.awaited_s(session.to, max(sent.at, turn) if waits else sent.at, over)
-        if took > ANSWER_S + WAY_S:
+        if took > ANSWER_S + conditions.slack_s:
             how = "answered" if sent.ack in answered else "not answered"
             what = f"{sent.name} (number {sent.ack}) was {how} for {took:.1f} s"
             yield Violation(

@@ -21,9 +21,7 @@ from models.messages import Message
 from models.trips import Trip
 
 LEAVES_WITHIN_S: Final = 2.0
-"""How long a location may follow the change that ends it."""
-WAY_S: Final = 0.5
-"""From a server to the load, which has much to do."""
+"""How long a location may follow the change that ends it; in a fault, a message too."""
 CLOCKS_S: Final = 0.05
 """What two processes' readings of one clock may differ by."""
 
@@ -61,14 +59,17 @@ class Rights(Struct, frozen=True):
         known = self.times.seqs.since(chat_id, message.seq) + CLOCKS_S
         sent = message.sent_at / 1000 - CLOCKS_S
         return any(
-            known >= _stored_at(trip, term.begin) and sent <= self._end(chat_id, term)
+            known >= _stored_at(trip, term.begin) and self._may_hear(chat_id, term, sent)
             for term in self._drives(life, chat_id)
         )
 
     def may_have_receipt(self, life: Life, receipt: dict[str, Any]) -> bool:
         """Whether somebody may have been a party when the receipt was asked for, or later."""
-        key = receipt["conversation_id"], receipt["user_id"], receipt["read_seq"]
-        return self.may_read(life, receipt["conversation_id"], self.times.marked.get(key, 0.0))
+        chat_id = receipt["conversation_id"]
+        asked_at = self.times.marked.get((chat_id, receipt["user_id"], receipt["read_seq"]), 0.0)
+        if life.role is not Role.DRIVER or chat_id not in self.truth.trips:
+            return self.may_read(life, chat_id, asked_at)
+        return any(self._may_hear(chat_id, term, asked_at) for term in self._drives(life, chat_id))
 
     def shown(
         self, life: Life, trip: Trip, point: dict[str, Any], at: float, heard: int
@@ -92,9 +93,21 @@ class Rights(Struct, frozen=True):
             for term in relations.terms(trip, relations.serves_at)
             if at >= _stored_at(trip, term.begin) - CLOCKS_S
             and (term.end is None or heard < term.end)
-            and self.conditions.calm_s(self._end(trip.id, term), at) <= LEAVES_WITHIN_S + WAY_S
+            and self.conditions.calm_s(self._end(trip.id, term), at)
+            <= LEAVES_WITHIN_S + self.conditions.slack_s
             and (life.role is not Role.DRIVER or term.user_id == life.user_id)
         ]
+
+    def _may_hear(self, trip_id: Id, term: Term, written_at: float) -> bool:
+        """Whether a driver hears what is written, by when its term was over.
+
+        Where a fault loses the change that ended it, what follows within 2 s may come before that.
+        """
+        end = self._end(trip_id, term)
+        if written_at <= end:
+            return True
+        is_lost = self.conditions.calm_s(end, written_at) == 0
+        return is_lost and written_at - end <= LEAVES_WITHIN_S + self.conditions.slack_s
 
     def _drives(self, life: Life, trip_id: Id) -> Sequence[Term]:
         trip = self.truth.trips[trip_id].trip

@@ -9,6 +9,7 @@ from models.messages import Conversation, Message, Read
 from models.mongo.connection import DEFAULT_DATABASE
 from models.mongo.documents import from_document
 from models.mongo.driver import Database
+from models.mongo.trips import record_of
 from models.stores import TripRecord
 
 T = TypeVar("T")
@@ -44,7 +45,7 @@ class Truth:
 
     async def _read(self, database: Database) -> None:
         async for document in database.collection(collections.TRIPS.name).each():
-            record = from_document(document, TripRecord)
+            record = record_of(document)
             self.trips[record.trip.id] = record
         async for document in database.collection(collections.MESSAGES.name).each():
             message = from_document(document, Message)

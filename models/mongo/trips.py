@@ -23,11 +23,11 @@ class MongoTrips:
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
-        return _record(await insert_once(self._trips, _document(record), unique))
+        return record_of(await insert_once(self._trips, _document(record), unique))
 
     async def get(self, trip_id: Id) -> TripRecord | None:
         document = await self._trips.get(trip_id)
-        return _record(document) if document else None
+        return record_of(document) if document else None
 
     async def replace(self, record: TripRecord, version: int) -> bool:
         expected = {"_id": record.trip.id, "version": version}
@@ -36,7 +36,7 @@ class MongoTrips:
     @answering()
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
         found = await self._searches.add((key, now))
-        return [_record(document) for document in found if document["chat_until"] > now]
+        return [record_of(document) for document in found if document["chat_until"] > now]
 
     async def matching(
         self, query: TripQuery, before: Id | None, limit: int
@@ -45,7 +45,7 @@ class MongoTrips:
         where: Document = {f"trip.{name}": value for name, value in given.items()}
         if before is not None:
             where["_id"] = {"$lt": before}
-        return [_record(document) for document in await self._trips.newest(where, limit)]
+        return [record_of(document) for document in await self._trips.newest(where, limit)]
 
     async def versions(self, trip_ids: Sequence[Id]) -> Mapping[Id, int]:
         where = {"_id": {"$in": list(trip_ids)}}
@@ -104,7 +104,7 @@ def _document(record: TripRecord) -> Document:
     return document
 
 
-def _record(document: Document) -> TripRecord:
+def record_of(document: Document) -> TripRecord:
     if document["chat_until"] == _OPEN_END:
         document = {**document, "chat_until": None}
     return from_document(document, TripRecord)

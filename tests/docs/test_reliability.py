@@ -1,7 +1,7 @@
 """What docs/reliability.md says of the fault suite is so."""
 
 from chaos.breakages import BREAKAGES
-from chaos.results import BEGIN, END
+from chaos.page import PLACES
 from tests.docs.markdown import Document
 
 PAGE = Document("docs/reliability.md")
@@ -14,5 +14,13 @@ def test_the_broken_servers_are_those_that_there_are() -> None:
     }
 
 
-def test_the_results_have_their_place() -> None:
-    assert PAGE.text.index("## Results") < PAGE.text.index(BEGIN) < PAGE.text.index(END)
+def test_each_broken_server_was_caught() -> None:
+    for row in PAGE.table("Tested"):
+        seen = row["Promises that were seen to be broken, how often"]
+        assert seen.startswith(f"{BREAKAGES[row['Broken'].strip('`')].promise} (")
+
+
+def test_what_is_made_by_running_has_its_place() -> None:
+    for place in PLACES:
+        assert PAGE.text.index("## Tested") < PAGE.text.index(place.begin)
+        assert PAGE.text.index(place.begin) < PAGE.text.index(place.end)
