@@ -4,9 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
 from random import Random
 from typing import Any, Final, Self
 
+from chaos.checks.conditions import outside
+from chaos.load.pulse import Pulse
+from chaos.load.record import now
 from chaos.storm.phone import Phone
 from models.fields import Id, new_id
 from models.identity import Role
@@ -18,11 +22,10 @@ TTL_S: Final = 3_600
 
 
 class Bystanders:
-    """`gap_s` is the longest time between two locations that the rider was shown, seconds."""
-
-    def __init__(self, rider: "_Rider", driver: Phone) -> None:
+    def __init__(self, rider: "_Rider", driver: Phone, pulse: Pulse) -> None:
         self._rider = rider
         self._driver = driver
+        self._pulse = pulse
 
     @classmethod
     @asynccontextmanager
@@ -38,8 +41,9 @@ class Bystanders:
                 await phone.is_back.wait()
             trip_id = await _begun(rider, driver.user_id, agent)
             await _done(rider, "trip:subscribe", {"trip_id": trip_id})
-            reporting = asyncio.create_task(_report(driver))
-            yield cls(rider, driver)
+            reporting, pulse = asyncio.create_task(_report(driver)), Pulse()
+            async with pulse.beating():
+                yield cls(rider, driver, pulse)
             reporting.cancel()
             with suppress(asyncio.CancelledError):
                 await reporting
@@ -54,27 +58,30 @@ class Bystanders:
 
     async def watch(self) -> None:
         """From now on the time between locations counts."""
+        self._rider.located.clear()
         await self._rider.located.wait()
-        self._rider.gap_s = 0.0
+        self._rider.times = self._rider.times[-1:]
 
     @property
     def gap_s(self) -> float:
-        return self._rider.gap_s
+        """The longest time between two locations that the rider was shown, seconds.
+
+        The times in which this process itself did not get to anything do not count.
+        """
+        shown = pairwise(self._rider.times)
+        stalls = self._pulse.stalls
+        return max((outside(before, after, stalls) for before, after in shown), default=0.0)
 
 
 class _Rider(Phone):
     def __init__(self, url: str, token: str, rng: Random) -> None:
         super().__init__(url, token, rng)
         self.located = asyncio.Event()
-        self.gap_s = 0.0
-        self._newest = 0.0
+        self.times: list[float] = []
 
     def hear(self, name: str, _payload: dict[str, Any]) -> None:
         if name == "trip:location":
-            now = time.monotonic()
-            if self.located.is_set():
-                self.gap_s = max(self.gap_s, now - self._newest)
-            self._newest = now
+            self.times.append(now())
             self.located.set()
 
 
