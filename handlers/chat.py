@@ -47,7 +47,7 @@ class ChatHandler:
             thread = await self._threads.of(caller, draft.conversation_id, draft.event)
             self._writable.remember(caller, thread, version, asked_at)
         message = await self._stored(caller, draft, thread)
-        self._publish(thread.room, message)
+        self._publish(thread.room, message, version=thread.version)
         return Sent(message=message)
 
     async def history(self, caller: Identity, command: ChatHistory) -> History:
@@ -68,7 +68,7 @@ class ChatHandler:
         await self._require_written(thread.id, wanted)
         read = await self._receipts.advance(thread.id, caller.user_id, wanted)
         receipt = ChatReceipt(thread.id, caller.user_id, read.delivered_seq, read.read_seq)
-        self._publish(thread.room, receipt, source=connection_id)
+        self._publish(thread.room, receipt, source=connection_id, version=thread.version)
         return Marked(delivered_seq=read.delivered_seq, read_seq=read.read_seq)
 
     async def show_typing(self, caller: Identity, command: ShowTyping) -> Answer:
@@ -76,7 +76,7 @@ class ChatHandler:
         if not self._takes_messages(thread):
             raise Closed("the conversation takes no more messages")
         typing = ChatTyping(thread.id, caller.user_id, command.typing)
-        self._publish(thread.typing_room, typing, source=caller.key)
+        self._publish(thread.typing_room, typing, source=caller.key, version=thread.version)
         return Answer()
 
     async def open(self, caller: Identity, command: ChatOpen) -> ConversationIs:

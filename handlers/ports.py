@@ -19,11 +19,12 @@ class Later(Protocol):
 
 
 class Publish(Protocol):
-    def __call__(self, room: Room, fact: Fact, *, source: str = "") -> None:
+    def __call__(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
         """Tell a fact to a room's members, here and on every other instance.
 
         Never waits and never fails; at most once. `source` is whom the fact is of: the author (key)
-        of typing, the connection that sent a receipt.
+        of typing, the connection that sent a receipt. `version` is the one that the trip had when a
+        message, receipt or typing was allowed: nobody has it who was taken off before.
         """
 
 

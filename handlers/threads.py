@@ -21,7 +21,8 @@ NEVER: Final = 2**53
 class Thread(Struct, frozen=True):
     """A conversation that the caller may use.
 
-    It reads what has a seq above `after`; messages are taken until `open_until` (ms).
+    It reads what has a seq above `after`; messages are taken until `open_until` (ms). `version` is
+    the trip's, where it is a trip's.
     """
 
     id: Id
@@ -30,6 +31,7 @@ class Thread(Struct, frozen=True):
     after: int
     open_until: Millis
     is_a_trips: bool = False
+    version: int = 0
 
 
 class Threads:
@@ -58,7 +60,15 @@ def trip_thread(record: TripRecord, caller: Identity) -> Thread:
     trip = record.trip
     until = NEVER if record.chat_until is None else record.chat_until
     after = chat_after(record, trip.relation_of(caller))
-    return Thread(trip.id, rooms.trip(trip.id), rooms.live(trip.id), after, until, is_a_trips=True)
+    return Thread(
+        trip.id,
+        rooms.trip(trip.id),
+        rooms.live(trip.id),
+        after,
+        until,
+        is_a_trips=True,
+        version=trip.version,
+    )
 
 
 def chat_after(record: TripRecord, relation: Relation | None) -> int:

@@ -26,7 +26,7 @@ from models.messages import Message
 from models.rooms import Room
 from realtime import keys
 from realtime.bus import Bus
-from realtime.feeds import TripFeed
+from realtime.feeds import Feed, TripFeed
 from realtime.following import FollowingService
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
@@ -46,6 +46,8 @@ class Envelope(Struct, frozen=True, array_like=True):
     payload: bytes
     seen_at: Millis = 0
     """When the location in it was received, ms."""
+    version: int = 0
+    """See `handlers.ports.Publish`."""
 
 
 _LOCATION: Final = TripLocation.event
@@ -73,7 +75,7 @@ class Hub:
         self._shown = metrics.relay.shown
         self._arrived = metrics.relay.arrived
 
-    def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
+    def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
         """See `handlers.ports.Publish`.
 
         An arrival is heard through Redis here too: the channel's order says who came last.
@@ -81,12 +83,12 @@ class Hub:
         self._published[fact.event] += 1
         event = Encoded(fact.event, fact)
         number = fact.number if isinstance(fact, TripStatus | Message) else 0
-        envelope = _encode(Envelope(fact.event, number, source, event.json))
+        envelope = Envelope(fact.event, number, source, event.json, version=version)
         if isinstance(fact, Arrived):
-            self._bus.publish(keys.channel(room), envelope, echo=True)
+            self._bus.publish(keys.channel(room), _encode(envelope), echo=True)
             return
-        self._deliver(room, number, source, event, fact)
-        self._bus.publish(keys.channel(room), envelope)
+        self._deliver(room, envelope, event, fact)
+        self._bus.publish(keys.channel(room), _encode(envelope))
 
     def show(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
         """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
@@ -109,7 +111,7 @@ class Hub:
         if envelope.event == _LOCATION:
             self._show_received(room, envelope, event)
         else:
-            self._deliver(room, envelope.number, envelope.source, event, None)
+            self._deliver(room, envelope, event, None)
 
     def _show_received(self, room: Room, envelope: Envelope, event: Encoded) -> None:
         watched = self._following.watched.get(room)
@@ -118,35 +120,54 @@ class Hub:
             if sent:
                 self._arrived[envelope.seen_at] += sent
 
-    def _deliver(
-        self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None
-    ) -> None:
+    def _deliver(self, room: Room, envelope: Envelope, event: Encoded, fact: Fact | None) -> None:
         """`fact` is there when it was published here; else it is read when it is needed."""
-        name = event.name
+        name = envelope.event
         if name in _CONTROL:
             self._steer(room, fact or msgspec.json.decode(event.json, type=_CONTROL[name]))
         elif name == ChatTyping.event:
             feed = self._following.watched.get(room) or self._following.feeds.get(room)
-            if feed is not None:
-                feed.take_typing(event, source)
+            if feed is not None and not self._is_late(feed, envelope.version):
+                feed.take_typing(event, envelope.source)
         else:
-            self._deliver_kept(room, number, source, event, fact)
+            self._deliver_kept(room, envelope, event, fact)
 
     def _deliver_kept(
-        self, room: Room, number: int, source: str, event: Encoded, fact: Fact | None
+        self, room: Room, envelope: Envelope, event: Encoded, fact: Fact | None
     ) -> None:
         feed = self._following.feeds.get(room)
         if feed is None:
             return
         if event.name == ChatReceipt.event:
-            feed.take_receipt(event, source)
+            if not self._is_late(feed, envelope.version):
+                feed.take_receipt(event, envelope.source)
         elif event.name == Message.event:
-            feed.take_message(number, fact if isinstance(fact, Message) else None, event)
-            self._following.repair.fill_gap(feed)
+            message = fact if isinstance(fact, Message) else None
+            self._deliver_message(feed, envelope, event, message)
         elif event.name == TripStatus.event and isinstance(feed, TripFeed):
             if not isinstance(fact, TripStatus):
                 fact = msgspec.json.decode(event.json, type=TripStatus)
             self._following.tend(feed, feed.take_status(fact))
+
+    def _deliver_message(
+        self, feed: Feed, envelope: Envelope, event: Encoded, message: Message | None
+    ) -> None:
+        """A message that nobody may have yet is read in its turn, after what lets them."""
+        if self._is_late(feed, envelope.version):
+            feed.seqs.exists(envelope.number)
+        else:
+            feed.take_message(envelope.number, message, event)
+        self._following.repair.fill_gap(feed)
+
+    def _is_late(self, feed: Feed, version: int) -> bool:
+        """Whether a trip is at a version that its feed has not heard of; then that is read.
+
+        Who may hear what belongs to that version is not known before: somebody may be off the trip.
+        """
+        if not isinstance(feed, TripFeed) or version <= (feed.versions.newest or 0):
+            return False
+        self._following.repair.note_version(feed, version)
+        return True
 
     def _steer(self, room: Room, fact: Fact) -> None:
         if isinstance(fact, Follow):

@@ -110,6 +110,9 @@ class Repair:
         chat_id = feed.conversation_id
         while True:
             messages = await self._messages.between(chat_id, after, after + MAX_PAGE)
+            if isinstance(feed, TripFeed):
+                # First what is there, then who may read it: nobody gets what came after it left.
+                await self._read_trip(feed)
             for message in messages:
                 feed.take_message(message.seq, message, Encoded(message.event, message))
             if len(messages) < MAX_PAGE:

@@ -55,7 +55,7 @@ class TestSending:
         message = await world.say(RITA, trip.id, "hello", client_id="c1")
         assert (message.seq, message.sender_id, message.client_id) == (1, "rita", "c1")
         assert (message.text, message.kind, message.sent_at) == ("hello", Kind.TEXT, NOW + 5)
-        assert world.told == [Told(rooms.trip(trip.id), message)]
+        assert world.told == [Told(rooms.trip(trip.id), message, version=2)]
 
     async def test_a_retried_message_is_the_stored_one(self, world: World) -> None:
         trip = await world.trip_in("accepted")
@@ -300,7 +300,7 @@ class TestReceipts:
         marked = await world.chat.mark_read(DAN, MarkRead(trip.id, 3, 2), "connection-1")
         assert (marked.delivered_seq, marked.read_seq) == (3, 2)
         receipt = ChatReceipt(trip.id, "dan", 3, 2)
-        assert world.told == [Told(rooms.trip(trip.id), receipt, "connection-1")]
+        assert world.told == [Told(rooms.trip(trip.id), receipt, "connection-1", 2)]
         assert await world.stores.receipts.of(trip.id) == {"dan": Read(3, 2)}
 
     async def test_the_numbers_only_grow(self, world: World) -> None:
@@ -339,7 +339,7 @@ class TestTyping:
         trip = await world.trip_in("accepted")
         await world.chat.show_typing(RITA, ShowTyping(trip.id, typing=True))
         typing = ChatTyping(trip.id, "rita", typing=True)
-        assert world.told == [Told(rooms.live(trip.id), typing, "rider:rita")]
+        assert world.told == [Told(rooms.live(trip.id), typing, "rider:rita", 2)]
 
     async def test_in_support_it_is_told_to_the_conversation(self, world: World) -> None:
         conversation = await world.support("rita")

@@ -107,11 +107,12 @@ class Later:
 
 
 class Told(Struct, frozen=True):
-    """A fact, the room that it was told to, and whom it is of."""
+    """A fact, the room that it was told to, whom it is of, and the trip's version."""
 
     room: Room
     fact: Fact
     source: str = ""
+    version: int = 0
 
 
 async def _others_first() -> None:
@@ -397,8 +398,8 @@ class World:
     def show(self, location: TripLocation, driver_id: str, seen_at: int) -> None:
         self.publish(rooms.live(location.trip_id), location, source=driver_id)
 
-    def publish(self, room: Room, fact: Fact, *, source: str = "") -> None:
-        self.told.append(Told(room, fact, source))
+    def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
+        self.told.append(Told(room, fact, source, version))
 
     def new_facts(self) -> list[Told]:
         """What was told since this was asked the last time."""

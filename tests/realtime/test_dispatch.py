@@ -219,7 +219,7 @@ class TestChat:
         dan = server.connect(DAN)
         await server.run(dan, MarkRead(trip.id, read_seq=1))
         receipt = ChatReceipt(trip.id, "dan", 1, 1)
-        assert server.world.told == [Told(rooms.trip(trip.id), receipt, dan.id)]
+        assert server.world.told == [Told(rooms.trip(trip.id), receipt, dan.id, trip.version)]
 
 
 class TestSessions:

@@ -1,0 +1,192 @@
+"""What instances tell each other: nobody hears what came after it left, whatever is lost."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+from handlers.chat import ChatHandler
+from handlers.trips import TripHandler
+from models.commands import MarkRead, ShowTyping, TripSubscribe, TripUpdate
+from models.facts import TripStatus
+from models.fields import new_id
+from models.identity import Identity
+from models.messages import Draft
+from models.presence import PresenceLimits
+from models.trips import Status, Trip
+from realtime.bus import Bus
+from realtime.connection import Connection
+from realtime.engine import Socket
+from realtime.following import FollowingService
+from realtime.hub import Envelope, Hub
+from realtime.metrics import Metrics
+from realtime.revocations import Revocations
+from realtime.tasks import Tasks
+from realtime.wire import JSON, Frame
+from tests.handlers.world import ANN, DAN, DAY_MS, RITA, World
+from tests.hostile.process import until
+
+
+class Wire:
+    """One instance's end of a Redis that brings everything at once, but for what it loses."""
+
+    def __init__(self) -> None:
+        self.loses: set[str] = set()
+        """Names of events."""
+        self.far: Callable[[str, bytes], None] | None = None
+
+    def publish(self, channel: str, message: bytes, *, echo: bool = False) -> None:
+        del echo
+        event = msgspec.msgpack.decode(message, type=Envelope).event
+        if self.far is not None and event not in self.loses:
+            self.far(channel, message)
+
+    def subscribe(self, _channel: str) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        done.set_result(True)
+        return done
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+
+class Ear:
+    """Stands where a socket stands, and keeps what is written to its client."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+
+    def write(self, frame: Frame, _passing: bool = False) -> bool:
+        self.events.append(msgspec.json.decode(frame.data.removeprefix(b"42")))
+        return True
+
+
+class Instance:
+    def __init__(self, world: World, tasks: Tasks) -> None:
+        self.wire = Wire()
+        self.following = FollowingService(
+            channels=self.wire,
+            kept=world.stores,
+            sessions=world.sessions,
+            snapshots=world.snapshots,
+            drivers=world.drivers,
+            presence=PresenceLimits(),
+            clock=world.clock,
+            tasks=tasks,
+        )
+        revocations = Revocations(world.stores, world.clock)
+        bus = cast("Bus", self.wire)
+        self.hub = Hub(bus, self.following, revocations, world.clock, Metrics())
+        self.trips = TripHandler(world.stores, self.hub.publish, world.clock, DAY_MS)
+        self.chat = ChatHandler(world.stores, self.hub.publish, world.clock)
+
+    async def seats(self, identity: Identity, trip: Trip) -> Ear:
+        """A client of this instance that looks at the trip; what it hears from now on."""
+        ear = Ear()
+        connection = Connection(cast("Socket", ear), JSON, identity, "phone", "test/1")
+        _, then = await self.following.open(connection)
+        then()
+        connection.ready.set_result(None)
+        _, then = await self.following.subscribe(connection, TripSubscribe(trip.id))
+        then()
+        return ear
+
+    async def says(self, caller: Identity, trip: Trip, text: str) -> None:
+        await self.chat.send(
+            caller, Draft(conversation_id=trip.id, client_id=new_id(), text=text), None
+        )
+
+
+class Two:
+    """Two instances on the same stores, and a trip whose parties are connected to the second."""
+
+    def __init__(self, world: World, tasks: Tasks, trip: Trip) -> None:
+        self.world = world
+        self.trip = trip
+        self.here = Instance(world, tasks)
+        self.there = Instance(world, tasks)
+        self.here.wire.far = self.there.hub.receive
+        self.there.wire.far = self.here.hub.receive
+
+    async def takes_dan_off_without_a_word(self) -> None:
+        self.here.wire.loses = {TripStatus.event}
+        await self.here.trips.update(ANN, TripUpdate(self.trip.id, Status.REQUESTED))
+
+
+@pytest.fixture
+async def two() -> AsyncIterator[Two]:
+    tasks, world = Tasks(), World()
+    yield Two(world, tasks, await world.trip_in("accepted"))
+    await tasks.stop()
+
+
+def names(ear: Ear) -> list[str]:
+    return [name for name, _ in ear.events]
+
+
+async def test_a_message_after_a_lost_change_is_heard_after_it_and_not_by_who_it_took_off(
+    two: Two,
+) -> None:
+    dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
+    await two.takes_dan_off_without_a_word()
+    await two.here.says(ANN, two.trip, "the next driver is on its way")
+    await until(lambda: names(rita) == ["trip:status", "chat:message"])
+    assert names(dan) == ["trip:status"]
+
+
+async def test_where_it_was_written_makes_no_difference(two: Two) -> None:
+    dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
+    await two.takes_dan_off_without_a_word()
+    await two.there.says(ANN, two.trip, "the next driver is on its way")
+    await until(lambda: names(rita) == ["trip:status", "chat:message"])
+    assert names(dan) == ["trip:status"]
+
+
+async def test_a_receipt_after_a_lost_change_is_not_heard_by_who_it_took_off(two: Two) -> None:
+    await two.here.says(DAN, two.trip, "hello")
+    dan = await two.there.seats(DAN, two.trip)
+    await two.takes_dan_off_without_a_word()
+    await two.here.chat.mark_read(RITA, MarkRead(two.trip.id, read_seq=1), "elsewhere")
+    await until(lambda: names(dan) == ["trip:status"])
+
+
+async def test_typing_after_a_lost_change_is_not_seen_by_who_it_took_off(two: Two) -> None:
+    dan = await two.there.seats(DAN, two.trip)
+    await two.takes_dan_off_without_a_word()
+    await two.here.chat.show_typing(RITA, ShowTyping(two.trip.id, typing=True))
+    await until(lambda: names(dan) == ["trip:status"])
+
+
+async def test_what_is_read_again_is_not_for_who_was_taken_off_meanwhile(two: Two) -> None:
+    dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
+    await two.takes_dan_off_without_a_word()
+    two.here.wire.loses.add("chat:message")
+    await two.here.says(ANN, two.trip, "the next driver is on its way")
+    # As the sweep does, whose look for changes was just before this one.
+    await two.there.following.repair.compare_seqs(two.there.following.feeds.values())
+    await until(lambda: names(rita) == ["trip:status", "chat:message"])
+    assert names(dan) == ["trip:status"]
+
+
+async def test_what_belongs_to_a_known_version_is_heard_at_once(two: Two) -> None:
+    dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
+    await two.here.says(RITA, two.trip, "where are you?")
+    await two.here.chat.mark_read(DAN, MarkRead(two.trip.id, read_seq=1), "elsewhere")
+    await two.here.chat.show_typing(RITA, ShowTyping(two.trip.id, typing=True))
+    assert names(rita) == ["chat:message", "chat:receipt"]
+    assert names(dan) == ["chat:message", "chat:receipt", "chat:typing"]
+
+
+async def test_a_message_that_comes_while_the_first_member_joins_is_not_for_who_just_left(
+    two: Two,
+) -> None:
+    ear = Ear()
+    connection = Connection(cast("Socket", ear), JSON, DAN, "phone", "test/1")
+    _, then = await two.there.following.open(connection)
+    await two.takes_dan_off_without_a_word()
+    await two.here.says(ANN, two.trip, "the next driver is on its way")
+    then()
+    connection.ready.set_result(None)
+    await until(lambda: names(ear) == ["trip:status"])
+    assert not two.there.following.feeds
