@@ -91,7 +91,8 @@ class Snapshots:
         if trip.driver_id is None or not trip.is_served or relation is Relation.OFFERED:
             return None
         last_seen = sighting.seen_at if sighting else None
-        return TripDriver(trip.id, self._presence.hearing(last_seen, self._clock()), last_seen)
+        waited_since = last_seen or served_since(trip)
+        return TripDriver(trip.id, self._presence.hearing(waited_since, self._clock()), last_seen)
 
 
 def _window(after_seq: int | None, floor: int, newest: int) -> tuple[int, int]:

@@ -17,7 +17,8 @@ class PresenceLimits(Struct, frozen=True):
     stale_ms: Millis = 10_000
     offline_ms: Millis = 60_000
 
-    def hearing(self, last_seen: Millis | None, now: Millis) -> Hearing:
-        if last_seen is None or now - last_seen >= self.offline_ms:
+    def hearing(self, last_seen: Millis, now: Millis) -> Hearing:
+        """Of a driver not heard yet, `last_seen` is when it came onto the trip."""
+        if now - last_seen >= self.offline_ms:
             return Hearing.OFFLINE
         return Hearing.STALE if now - last_seen >= self.stale_ms else Hearing.LIVE

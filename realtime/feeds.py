@@ -269,8 +269,8 @@ class TripFeed(Feed):
             self.take_sighting(seen, hearing)
         self.watchers[member.connection] = member
         signal = self.signal
-        if signal.hearing is None:
-            signal.hearing = hearing
+        if signal.hearing is None and (seen is not None or hearing is not Hearing.LIVE):
+            signal.hearing = hearing  # else the driver is waited for, and told of once it is heard
         known = seen.point.ts if seen is not None else -1
         if signal.ts > known and self.is_served:
             self.show_newest(member.connection)

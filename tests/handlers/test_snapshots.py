@@ -179,7 +179,7 @@ class TestPositions:
         await world.move(ANN, trip, "accepted", driver_id="eve")
         shown = await snapshot(world, RITA, trip)
         assert shown.location is None
-        assert shown.driver == TripDriver(trip.id, Hearing.OFFLINE, None)
+        assert shown.driver == TripDriver(trip.id, Hearing.LIVE, None)
 
     async def test_an_offered_driver_is_not_shown(self, world: World) -> None:
         trip = await world.new_trip(driver_id="dan")
@@ -199,10 +199,19 @@ class TestPositions:
         shown = await snapshot(world, RITA, trip)
         assert shown.driver == TripDriver(trip.id, Hearing(hearing), NOW - ago_ms)
 
-    async def test_a_driver_that_was_never_heard_is_offline(self, world: World) -> None:
-        trip = await world.trip_in("accepted")
+    @pytest.mark.parametrize(
+        ("silent_ms", "hearing"),
+        [(0, "live"), (9_999, "live"), (10_000, "stale"), (60_000, "offline")],
+    )
+    async def test_a_driver_that_was_never_heard_is_waited_for_since_it_accepted(
+        self, world: World, silent_ms: int, hearing: str
+    ) -> None:
+        trip = await world.new_trip()
+        world.clock.advance(MINUTE_MS)
+        await world.move(ANN, trip, "accepted", driver_id="dan")
+        world.clock.advance(silent_ms)
         shown = await snapshot(world, RITA, trip)
-        assert shown.driver == TripDriver(trip.id, Hearing.OFFLINE, None)
+        assert shown.driver == TripDriver(trip.id, Hearing(hearing), None)
 
     async def test_a_position_from_long_before_the_trip_is_none_of_its_riders_business(
         self, world: World

@@ -23,7 +23,3 @@ NOW = 1_800_000_000_000
 )
 def test_a_driver_fades_with_its_silence(silent_ms: int, hearing: Hearing) -> None:
     assert LIMITS.hearing(NOW - silent_ms, NOW) is hearing
-
-
-def test_a_driver_that_was_never_heard_is_offline() -> None:
-    assert LIMITS.hearing(None, NOW) is Hearing.OFFLINE

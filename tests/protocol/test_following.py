@@ -193,7 +193,7 @@ async def test_a_viewer_sees_the_trip_without_people_and_chat(
             "stops": [],
         },
         "location": None,
-        "driver": {"trip_id": trip_id, "connection": "offline", "last_seen": None},
+        "driver": {"trip_id": trip_id, "connection": "live", "last_seen": None},
         "messages": [],
         "last_seq": 0,
         "read": {},

@@ -175,7 +175,7 @@ async def test_a_snapshot_has_the_newest_accepted_point(cluster: Cluster, connec
     watcher = await connect(cluster.second, "agent", fresh("agent"))
     snapshot = await watcher.ok("trip:subscribe", {"trip_id": trip_id})
     assert snapshot["location"] is None
-    assert snapshot["driver"] == {"trip_id": trip_id, "connection": "offline", "last_seen": None}
+    assert snapshot["driver"] == {"trip_id": trip_id, "connection": "live", "last_seen": None}
     await watcher.ok("trip:unsubscribe", {"trip_id": trip_id})
     for number in range(1, 6):
         before = now()

@@ -868,6 +868,18 @@ class TestHearing:
             "last_seen": NOW + 1_000,
         }
 
+    @pytest.mark.parametrize("hearing", ["live", "stale", "offline"])
+    async def test_who_came_before_the_drivers_first_point_is_told_of_it(
+        self, hearing: str
+    ) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.seat(rita)
+        ride.feed.watch(ride.feed.members[rita.connection], None, Hearing(hearing))
+        ride.locate(1)
+        ride.locate(2)
+        assert rita.hearing == ["live"]
+        assert rita.names == ["trip:driver", "trip:location", "trip:location"]
+
     async def test_a_late_point_counts_when_it_comes(self) -> None:
         ride, rita = Ride(served()), Client(RITA)
         ride.watch(rita)
