@@ -11,7 +11,7 @@ import msgspec
 from models import rooms
 from models.facts import Hearing, TripDriver, TripLocation, TripStatus, WatchedStatus
 from models.fields import Id, Millis
-from models.identity import Role
+from models.identity import Identity, Role
 from models.messages import Message
 from models.points import Point, Sighting
 from models.presence import APPROACH_MS, PresenceLimits
@@ -38,7 +38,8 @@ _PASSING: Final = 2
 _UNNUMBERED: Final = 3
 MAX_HELD: Final = 2_000
 """Events that wait while a client is brought up to date, before it had better start anew."""
-_TALKING = PARTIES | {Relation.STAFF}
+TALKING: Final = PARTIES | {Relation.STAFF}
+"""Messages and receipts are for them."""
 
 
 class Member:
@@ -63,7 +64,7 @@ class Member:
     @property
     def talks(self) -> bool:
         """Whether messages and receipts are for this member."""
-        return self.relation in _TALKING
+        return self.relation in TALKING
 
     @property
     def is_stranger(self) -> bool:
@@ -71,19 +72,27 @@ class Member:
         return self.admitted and self.relation is None
 
     @property
+    def is_behind(self) -> bool:
+        """Whether its feed began after what its client knows: nobody will tell what is between."""
+        return self.admitted and self.feed.began_after(self)
+
+    @property
     def is_held(self) -> bool:
         return self._holds > 0
+
+    def admit(self, relation: Relation) -> None:
+        self.relation, self.admitted = relation, True
 
     def hold(self) -> None:
         self._holds += 1
 
-    def release(self, *, version: int = 0, seq: int = 0) -> None:
-        """End a hold: the client knows everything up to here; what is newer leaves now.
-
-        Unless nobody has said that the member may hear it.
-        """
+    def knows(self, *, version: int = 0, seq: int = 0) -> None:
+        """The client knows everything up to here: it is not told again."""
         self.heard[VERSIONS] = max(self.heard[VERSIONS], version)
         self.heard[SEQS] = max(self.heard[SEQS], seq)
+
+    def release(self) -> None:
+        """End a hold: what has waited leaves now, unless nobody has said that it may be heard."""
         self._holds -= 1
         if self._holds == 0 and self._held:
             held, self._held = self._held, []
@@ -133,6 +142,10 @@ class Feed:
     @property
     def has_gap(self) -> bool:
         return self.seqs.has_gap
+
+    def began_after(self, member: Member) -> bool:
+        """Whether what it has delivered began after what the member's client knows."""
+        return member.talks and self.seqs.began > member.heard[SEQS]
 
     def add(self, connection: Connection) -> Member:
         member = Member(self, connection)
@@ -205,6 +218,9 @@ class TripFeed(Feed):
     def is_served(self) -> bool:
         return self.status in SERVED
 
+    def began_after(self, member: Member) -> bool:
+        return self.versions.began > member.heard[VERSIONS] or super().began_after(member)
+
     def remove(self, member: Member) -> None:
         super().remove(member)
         self.unwatch(member)
@@ -252,8 +268,7 @@ class TripFeed(Feed):
 
         True for one that came to drive by such a change.
         """
-        member.relation = relation
-        member.admitted = True
+        member.admit(relation)
         return self.assess(member)
 
     def strangers(self) -> list[Member]:
@@ -354,11 +369,7 @@ class TripFeed(Feed):
         return newly_driving
 
     def _concerns(self, member: Member) -> bool:
-        """Whether the trip as it is is anything to a member; where that is a driver, it may not."""
-        identity = member.connection.identity
-        return identity.role is not Role.DRIVER or (
-            driver_relation(identity.user_id, self.driver_id, self.offer) is not None
-        )
+        return concerns(member.connection.identity, self.driver_id, self.offer)
 
     def _set(self, newest: Event | TripStatus) -> None:
         if newest.driver_id != self.driver_id or newest.status not in SERVED:
@@ -396,3 +407,12 @@ class TripFeed(Feed):
         event = Encoded(TripDriver.event, heard)
         for member in self.watchers.values():
             member.connection.send(event)
+
+
+def concerns(identity: Identity, driver_id: Id | None, offer: Offer | None) -> bool:
+    """Whether a trip with this driver and offer is anything to one of its members.
+
+    Where that is a driver, it may not be any more, or not again yet.
+    """
+    is_driver = identity.role is Role.DRIVER
+    return not is_driver or driver_relation(identity.user_id, driver_id, offer) is not None

@@ -16,23 +16,22 @@ from handlers.locations import Reporter
 from handlers.ports import Clock, Drivers
 from handlers.sessions import Followed, Opening, SessionHandler
 from handlers.snapshots import Snapshots, View
-from handlers.threads import chat_after
 from models import rooms, stores
-from models.commands import MAX_PAGE, TripSubscribe
+from models.commands import TripSubscribe
 from models.errors import Unauthorized, Unavailable
-from models.facts import Follow, Hearing, TripDriver, TripStatus, WatchedStatus
+from models.facts import Follow, Hearing, TripDriver
 from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Limits
 from models.identity import Role
 from models.presence import PresenceLimits
 from models.rooms import Room
-from models.trips import PARTIES, Relation, driver_relation, events_after, followed_since
+from models.trips import PARTIES, Relation
 from realtime import keys
+from realtime.catching_up import CatchingUp, trip_feed
 from realtime.connection import Connection
-from realtime.feeds import SEQS, VERSIONS, Feed, Member, TripFeed
+from realtime.feeds import Feed, Member, TripFeed
 from realtime.repair import Repair, pauses
 from realtime.tasks import Tasks
-from realtime.wire import Encoded
 
 SETTLED_S: Final = 0.25
 """After this time a driver's newest point, noted by whichever instance, can be read by all."""
@@ -93,6 +92,7 @@ class FollowingService:
         self._away_until: Millis = 0
         self._share = 0
         self.repair = Repair(kept, tasks, self.tend)
+        self._catching_up = CatchingUp(kept, tasks, self.tend, self._abandon)
 
     async def open(self, connection: Connection) -> tuple[SessionReady, Callable[[], None]]:
         """What `session:ready` says; call the second once it is written."""
@@ -128,7 +128,7 @@ class FollowingService:
         except BaseException:
             self._abandon(member)
             raise
-        view = self._brought_up_to_date(view, _trip_feed(member))
+        view = self._brought_up_to_date(view, trip_feed(member))
         return view.snapshot, lambda: self._watch(member, view)
 
     def unsubscribe(self, connection: Connection, trip_id: Id) -> None:
@@ -146,13 +146,13 @@ class FollowingService:
         room = rooms.trip(fact.trip_id)
         for connection in self.users.get(rooms.user(fact.key.partition(":")[2]), ()):
             if connection.identity.key == fact.key and not _follows(connection, room):
-                self._tasks.start(self._follow_trip(connection, room))
+                self._tasks.start(self._follow(connection, room))
 
     def follow_conversation(self, user_id: Id, conversation_id: Id) -> None:
         room = rooms.chat(conversation_id)
         for connection in self.users.get(rooms.user(user_id), ()):
             if connection.identity.role is not Role.VIEWER and not _follows(connection, room):
-                self._tasks.start(self._follow_chat(connection, room))
+                self._tasks.start(self._follow(connection, room))
 
     def dissolve(self, feed: Feed) -> None:
         """A conversation was closed: nobody needs to listen to it, once its last messages came."""
@@ -174,8 +174,7 @@ class FollowingService:
     def tend(self, feed: Feed, newly_driving: list[Member]) -> None:
         """After a feed has taken something: newcomers get the chat, gaps are filled, others go."""
         for member in newly_driving:
-            member.hold()
-            self._tasks.start(self._bring_chat(member))
+            self._catching_up.bring(member)
         if isinstance(feed, TripFeed):
             for member in feed.strangers():
                 self._leave(member)
@@ -261,87 +260,19 @@ class FollowingService:
             relation = member and record.trip.relation_of(member.connection.identity)
             if member is not None and relation:
                 del members[member.feed.room]
-                self._admit(member, record, relation, opening.newest.get(record.trip.id))
+                seq = opening.newest.get(record.trip.id, 0)
+                self._catching_up.admit(member, record, relation, seq)
         for conversation in opening.following.conversations:
             member = members.pop(rooms.chat(conversation.id), None)
             if member is not None:
-                self._admit_to_chat(member, opening.newest.get(conversation.id, 0))
+                seq = opening.newest.get(conversation.id, 0)
+                self._catching_up.admit_to_chat(member, seq)
         for member in members.values():
             self._abandon(member)
 
-    def _admit(
-        self, member: Member, record: stores.TripRecord, relation: Relation, newest: int | None
-    ) -> None:
-        """The client knows the trip as read, and messages up to `newest` (None: not the chat)."""
-        feed = _trip_feed(member)
-        newly_driving = feed.know(record.trip)
-        talks = newest is not None or relation in PARTIES
-        if talks:
-            feed.start_messages(newest or 0)
-        if feed.admit(member, relation):
-            newly_driving.append(member)
-        self._fill_in(member, record.trip.version, (newest or 0) if talks else None)
-        member.release(version=record.trip.version, seq=newest or 0)
-        self.tend(feed, newly_driving)
-
-    def _admit_to_chat(self, member: Member, newest: int) -> None:
-        member.relation = Relation.RIDER
-        member.admitted = True
-        member.feed.start_messages(newest)
-        self._fill_in(member, None, max(newest, member.heard[SEQS]))
-        member.release(seq=newest)
-        self.tend(member.feed, [])
-
-    def _fill_in(self, member: Member, version: int | None, seq: int | None) -> None:
-        """Bring what is between the client's reading and the feed's beginning.
-
-        Of several that join at the same time, the first to be admitted says where the feed begins.
-        What others have read earlier ends before that. None is for what the client did not read.
-        """
-        feed = member.feed
-        began = feed.versions.began if isinstance(feed, TripFeed) and version is not None else 0
-        chat_began = feed.seqs.began if seq is not None else 0
-        if began > (version or 0) or chat_began > (seq or 0):
-            member.hold()
-            self._tasks.start(self._bring_beginning(member, began, chat_began))
-
-    async def _bring_beginning(self, member: Member, version: int, seq: int) -> None:
-        """Bring what is up to here; also the change by which somebody has left already."""
-
-        async def bring() -> None:
-            if isinstance(member.feed, TripFeed):
-                await self._tell_versions(member, member.feed.trip_id, version)
-            await self._tell_messages(member, member.heard[SEQS], seq)
-
-        await self._persist(member, bring, though_left=True)
-        member.release()
-
-    async def _tell_versions(self, member: Member, trip_id: Id, up_to: int) -> None:
-        """The changes that the client does not know; of a driver's, none after it is taken off."""
-        record = await self._trips.get(trip_id)
-        identity = member.connection.identity
-        for event in events_after(record.trip, member.heard[VERSIONS]) if record else ():
-            status = TripStatus.of(trip_id, event)
-            fact = WatchedStatus.of(status) if identity.role is Role.VIEWER else status
-            if event.version <= up_to:
-                member.tell(VERSIONS, event.version, Encoded(status.event, fact))
-            is_driver = identity.role is Role.DRIVER
-            if is_driver and not driver_relation(identity.user_id, event.driver_id, event.offer):
-                return
-
-    async def _tell_messages(self, member: Member, after: int, newest: int) -> None:
-        chat_id = member.feed.conversation_id
-        while after < newest:
-            up_to = min(after + MAX_PAGE, newest)
-            for message in await self._messages.between(chat_id, after, up_to):
-                if not member.connection.owns(message):
-                    member.tell(SEQS, message.seq, Encoded(message.event, message))
-            after = up_to
-
     def _watch(self, member: Member, view: View) -> None:
-        snapshot, feed = view.snapshot, _trip_feed(member)
-        talks = view.relation in PARTIES or view.relation is Relation.STAFF
-        self._admit(member, view.record, view.relation, snapshot.last_seq if talks else None)
+        snapshot, feed = view.snapshot, trip_feed(member)
+        self._catching_up.admit(member, view.record, view.relation, snapshot.last_seq)
         if member.left:
             return
         live = rooms.live(feed.trip_id)
@@ -377,86 +308,10 @@ class FollowingService:
                 hearing = self._presence.hearing(sighting.seen_at, now)
                 feed.take_sighting(sighting, hearing)
 
-    async def _follow_trip(self, connection: Connection, room: Room) -> None:
+    async def _follow(self, connection: Connection, room: Room) -> None:
         await connection.ready
-        if connection.ended or _follows(connection, room):
-            return
-        member = await self._join(connection, room)
-        await self._persist(member, lambda: self._bring_trip(member))
-
-    async def _bring_trip(self, member: Member) -> None:
-        feed = _trip_feed(member)
-        identity = member.connection.identity
-        # First the messages' end, then who may read them: nobody gets what came after it left.
-        newest = await self._messages.newest_seq(feed.trip_id)
-        record = await self._trips.get(feed.trip_id)
-        relation = record and record.trip.relation_of(identity)
-        if record is None or not relation or relation is Relation.STAFF:
-            self._abandon(member)
-            return
-        for event in events_after(record.trip, followed_since(record.trip, identity.key) - 1):
-            status = TripStatus.of(record.trip.id, event)
-            member.tell(VERSIONS, status.version, Encoded(status.event, status))
-        newly_driving = feed.know(record.trip)
-        if feed.admit(member, relation):
-            newly_driving.append(member)
-        elif relation in PARTIES:
-            await self._bring_messages(member, chat_after(record, relation), newest)
-        self._fill_in(member, record.trip.version, None)
-        member.release(version=record.trip.version)
-        self.tend(feed, newly_driving)
-
-    async def _follow_chat(self, connection: Connection, room: Room) -> None:
-        await connection.ready
-        if connection.ended or _follows(connection, room):
-            return
-        member = await self._join(connection, room)
-        member.relation = Relation.RIDER
-        await self._persist(member, lambda: self._bring_all_messages(member))
-        if not member.left:
-            self._admit_to_chat(member, 0)
-
-    async def _bring_chat(self, member: Member) -> None:
-        """A driver that came onto a trip gets what was written since."""
-        feed = _trip_feed(member)
-
-        async def bring() -> None:
-            await member.connection.ready
-            newest = await self._messages.newest_seq(feed.trip_id)
-            record = await self._trips.get(feed.trip_id)
-            if record is not None and record.trip.driver_id == member.connection.identity.user_id:
-                await self._bring_messages(member, record.chat_from, newest)
-
-        await self._persist(member, bring)
-        member.release()
-
-    async def _bring_all_messages(self, member: Member) -> None:
-        newest = await self._messages.newest_seq(member.feed.conversation_id)
-        await self._bring_messages(member, 0, newest)
-
-    async def _bring_messages(self, member: Member, after: int, newest: int) -> None:
-        """Send the stored messages after a seq, and start the feed where they end."""
-        await self._tell_messages(member, after, newest)
-        member.heard[SEQS] = max(member.heard[SEQS], newest)
-        member.feed.start_messages(newest)
-        self._fill_in(member, None, newest)
-
-    async def _persist(
-        self, member: Member, work: Callable[[], Awaitable[None]], *, though_left: bool = False
-    ) -> None:
-        """Do it, again and again while the store is away and the client is there."""
-        for pause in pauses():
-            if member.connection.ended if though_left else member.left:
-                return
-            try:
-                await work()
-            except Unavailable:
-                await asyncio.sleep(pause)
-            except Exception:
-                member.connection.end("busy", retry=True)  # better anew than never up to date
-                raise
-            else:
-                return
+        if not (connection.ended or _follows(connection, room)):
+            await self._catching_up.bring_held(await self._join(connection, room))
 
     async def _join(self, connection: Connection, room: Room) -> Member:
         """A held membership: what happens from now on waits until it is released."""
@@ -500,12 +355,6 @@ class FollowingService:
         if not feed.watchers and self.watched.get(live, feed) is feed:
             self.watched.pop(live, None)
             self._channels.unsubscribe(keys.channel(live))
-
-
-def _trip_feed(member: Member) -> TripFeed:
-    if not isinstance(member.feed, TripFeed):
-        raise TypeError(f"{member.feed.room} is no trip's room")
-    return member.feed
 
 
 def _follows(connection: Connection, room: Room) -> bool:

@@ -147,7 +147,8 @@ class Ride:
         self.feed.start_messages(seq)
         if self.feed.admit(member, relation):
             self.newly_driving.append(member)
-        member.release(version=read.version, seq=seq)
+        member.knows(version=read.version, seq=seq)
+        member.release()
         self._tend()
 
     def seat(self, *clients: Client, seq: int = 0) -> None:
@@ -257,7 +258,8 @@ class TestHolding:
         member.hold()
         member.hold()
         ride.say(1, 2)
-        member.release(seq=1)
+        member.knows(seq=1)
+        member.release()
         assert rita.names == []
         member.release()
         assert rita.seqs == [2]

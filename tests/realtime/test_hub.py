@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import pytest
@@ -17,16 +17,14 @@ from models.messages import Draft
 from models.presence import PresenceLimits
 from models.trips import Status, Trip
 from realtime.bus import Bus
-from realtime.connection import Connection
-from realtime.engine import Socket
 from realtime.following import FollowingService
 from realtime.hub import Envelope, Hub
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
 from realtime.tasks import Tasks
-from realtime.wire import JSON, Frame
 from tests.handlers.world import ANN, DAN, DAY_MS, RITA, World
 from tests.hostile.process import until
+from tests.realtime.joining import Client
 
 
 class Wire:
@@ -51,17 +49,6 @@ class Wire:
     def unsubscribe(self, channel: str) -> None: ...
 
 
-class Ear:
-    """Stands where a socket stands, and keeps what is written to its client."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-
-    def write(self, frame: Frame, _passing: bool = False) -> bool:
-        self.events.append(msgspec.json.decode(frame.data.removeprefix(b"42")))
-        return True
-
-
 class Instance:
     def __init__(self, world: World, tasks: Tasks) -> None:
         self.wire = Wire()
@@ -81,16 +68,15 @@ class Instance:
         self.trips = TripHandler(world.stores, self.hub.publish, world.clock, DAY_MS)
         self.chat = ChatHandler(world.stores, self.hub.publish, world.clock)
 
-    async def seats(self, identity: Identity, trip: Trip) -> Ear:
-        """A client of this instance that looks at the trip; what it hears from now on."""
-        ear = Ear()
-        connection = Connection(cast("Socket", ear), JSON, identity, "phone", "test/1")
-        _, then = await self.following.open(connection)
+    async def seats(self, identity: Identity, trip: Trip) -> Client:
+        """A client of this instance that looks at the trip, and knows it as it is."""
+        client = Client(identity)
+        _, then = await self.following.open(client.connection)
         then()
-        connection.ready.set_result(None)
-        _, then = await self.following.subscribe(connection, TripSubscribe(trip.id))
+        client.connection.ready.set_result(None)
+        _, then = await self.following.subscribe(client.connection, TripSubscribe(trip.id))
         then()
-        return ear
+        return client
 
     async def says(self, caller: Identity, trip: Trip, text: str) -> None:
         await self.chat.send(
@@ -121,26 +107,22 @@ async def two() -> AsyncIterator[Two]:
     await tasks.stop()
 
 
-def names(ear: Ear) -> list[str]:
-    return [name for name, _ in ear.events]
-
-
 async def test_a_message_after_a_lost_change_is_heard_after_it_and_not_by_who_it_took_off(
     two: Two,
 ) -> None:
     dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
     await two.takes_dan_off_without_a_word()
     await two.here.says(ANN, two.trip, "the next driver is on its way")
-    await until(lambda: names(rita) == ["trip:status", "chat:message"])
-    assert names(dan) == ["trip:status"]
+    await until(lambda: rita.names == ["trip:status", "chat:message"])
+    assert dan.names == ["trip:status"]
 
 
 async def test_where_it_was_written_makes_no_difference(two: Two) -> None:
     dan, rita = await two.there.seats(DAN, two.trip), await two.there.seats(RITA, two.trip)
     await two.takes_dan_off_without_a_word()
     await two.there.says(ANN, two.trip, "the next driver is on its way")
-    await until(lambda: names(rita) == ["trip:status", "chat:message"])
-    assert names(dan) == ["trip:status"]
+    await until(lambda: rita.names == ["trip:status", "chat:message"])
+    assert dan.names == ["trip:status"]
 
 
 async def test_a_receipt_after_a_lost_change_is_not_heard_by_who_it_took_off(two: Two) -> None:
@@ -148,14 +130,14 @@ async def test_a_receipt_after_a_lost_change_is_not_heard_by_who_it_took_off(two
     dan = await two.there.seats(DAN, two.trip)
     await two.takes_dan_off_without_a_word()
     await two.here.chat.mark_read(RITA, MarkRead(two.trip.id, read_seq=1), "elsewhere")
-    await until(lambda: names(dan) == ["trip:status"])
+    await until(lambda: dan.names == ["trip:status"])
 
 
 async def test_typing_after_a_lost_change_is_not_seen_by_who_it_took_off(two: Two) -> None:
     dan = await two.there.seats(DAN, two.trip)
     await two.takes_dan_off_without_a_word()
     await two.here.chat.show_typing(RITA, ShowTyping(two.trip.id, typing=True))
-    await until(lambda: names(dan) == ["trip:status"])
+    await until(lambda: dan.names == ["trip:status"])
 
 
 async def test_what_is_read_again_is_not_for_who_was_taken_off_meanwhile(two: Two) -> None:
@@ -165,8 +147,8 @@ async def test_what_is_read_again_is_not_for_who_was_taken_off_meanwhile(two: Tw
     await two.here.says(ANN, two.trip, "the next driver is on its way")
     # As the sweep does, whose look for changes was just before this one.
     await two.there.following.repair.compare_seqs(two.there.following.feeds.values())
-    await until(lambda: names(rita) == ["trip:status", "chat:message"])
-    assert names(dan) == ["trip:status"]
+    await until(lambda: rita.names == ["trip:status", "chat:message"])
+    assert dan.names == ["trip:status"]
 
 
 async def test_what_belongs_to_a_known_version_is_heard_at_once(two: Two) -> None:
@@ -174,19 +156,18 @@ async def test_what_belongs_to_a_known_version_is_heard_at_once(two: Two) -> Non
     await two.here.says(RITA, two.trip, "where are you?")
     await two.here.chat.mark_read(DAN, MarkRead(two.trip.id, read_seq=1), "elsewhere")
     await two.here.chat.show_typing(RITA, ShowTyping(two.trip.id, typing=True))
-    assert names(rita) == ["chat:message", "chat:receipt"]
-    assert names(dan) == ["chat:message", "chat:receipt", "chat:typing"]
+    assert rita.names == ["chat:message", "chat:receipt"]
+    assert dan.names == ["chat:message", "chat:receipt", "chat:typing"]
 
 
 async def test_a_message_that_comes_while_the_first_member_joins_is_not_for_who_just_left(
     two: Two,
 ) -> None:
-    ear = Ear()
-    connection = Connection(cast("Socket", ear), JSON, DAN, "phone", "test/1")
-    _, then = await two.there.following.open(connection)
+    dan = Client(DAN)
+    _, then = await two.there.following.open(dan.connection)
     await two.takes_dan_off_without_a_word()
     await two.here.says(ANN, two.trip, "the next driver is on its way")
     then()
-    connection.ready.set_result(None)
-    await until(lambda: names(ear) == ["trip:status"])
+    dan.connection.ready.set_result(None)
+    await until(lambda: dan.names == ["trip:status"])
     assert not two.there.following.feeds
