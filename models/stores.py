@@ -74,8 +74,11 @@ class Trips(Protocol):
     async def versions(self, trip_ids: Sequence[Id]) -> Mapping[Id, int]:
         """The versions of these trips; what does not exist is not in it."""
 
-    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
-        """Every trip that changed at this time (ms) or later, by the clock of who changed it."""
+    async def changed(self, since: Millis, until: Millis | None) -> Sequence[TripChange]:
+        """The trips whose newest change was made then, by the clock of who made it.
+
+        From `since` on (ms) and before `until`; None is without an end.
+        """
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         """Trips whose offer's time is over, the longest first."""
@@ -124,8 +127,11 @@ class Conversations(Protocol):
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
         """The open conversations that the user takes part in."""
 
-    async def opened_since(self, at: Millis) -> Mapping[Id, Collection[Id]]:
-        """The participants of open conversations created at this time (ms) or later, by id."""
+    async def opened(self, since: Millis, until: Millis | None) -> Mapping[Id, Collection[Id]]:
+        """The participants of open conversations that were created then, by id.
+
+        From `since` on (ms) and before `until`; None is without an end.
+        """
 
 
 class Receipts(Protocol):

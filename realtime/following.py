@@ -38,13 +38,18 @@ SETTLED_S: Final = 0.25
 CLOSING_S: Final = 5.0
 """How long a message may be under way that was sent just before its conversation was closed."""
 RECENT_MS: Final = 2_000
+NEAR_MS: Final = 3_000
+"""How far each look for changes goes back behind the one before: what clocks of instances differ by
+as a rule, and a write that is under way."""
 RECALL_MS: Final = 20_000
-"""How far a look for changes goes back behind the one before: what instances' clocks may differ by,
-and a slow write."""
+"""How old changes are that are looked for a second time: what clocks of instances may differ by at
+most, and a slow write."""
+SLICE_MS: Final = 30_000
+"""How much is looked for in one question, after a long absence."""
 AWAY_MS: Final = 6_000
 """When the last look is so long ago, the store was away, or this instance asleep."""
-SHARES: Final = 30
-"""In how many sweeps every trip is compared once, besides."""
+SHARES: Final = 80
+"""In how many sweeps (two minutes) every trip is compared once besides, whatever clocks say."""
 _ROUNDS: Final = 5
 
 
@@ -199,33 +204,45 @@ class FollowingService:
             await self.sweep()
 
     async def _look_for_changes(self) -> None:
-        """Trips that changed and conversations that were opened since the last look."""
+        """Trips that changed and conversations that were opened since the last look.
+
+        By the clocks of who did it, and so each is looked for twice: when it is new, and again when
+        whatever was stored late or by a slow clock must be there.
+        """
         now = self._clock()
-        since = self._since(now)
-        for change in await self._trips.changed_since(since):
+        new = self._since(now)
+        for since in range(new, now, SLICE_MS):
+            await self._look(since, since + SLICE_MS if since + SLICE_MS < now else None)
+        settled = min(now, self._looked_at) - RECALL_MS
+        if settled < new:
+            await self._look(settled, now - RECALL_MS)
+        self._looked_at = now
+
+    async def _look(self, since: Millis, until: Millis | None) -> None:
+        for change in await self._trips.changed(since, until):
             feed = self.feeds.get(rooms.trip(change.trip_id))
             if isinstance(feed, TripFeed):
                 self.repair.note_version(feed, change.version)
             for key in change.followers:
                 self.follow(Follow(key, change.trip_id))
-        for chat_id, participants in (await self._chats.opened_since(since)).items():
+        for chat_id, participants in (await self._chats.opened(since, until)).items():
             for user_id in participants:
                 self.follow_conversation(user_id, chat_id)
-        self._looked_at = now
 
     def _since(self, now: Millis) -> Millis:
-        """Where a look for changes begins.
+        """Where a look for new changes begins.
 
         After the store was away, what it took last may be stored only now: for a while every look
         goes back to before that.
         """
         if now - self._looked_at > AWAY_MS:
             self._away_at, self._away_until = self._looked_at, now + RECALL_MS
-        before = self._away_at if now < self._away_until else now
-        return min(now, self._looked_at, before) - RECALL_MS
+        if now < self._away_until:
+            return min(now, self._away_at) - RECALL_MS
+        return min(now, self._looked_at) - NEAR_MS
 
     def _next_share(self) -> list[TripFeed]:
-        """A part of all trips, so that each is compared once in a while, whatever clocks say."""
+        """A part of all trips, so that each is compared once in a while."""
         self._share = (self._share + 1) % SHARES
         feeds = [feed for feed in self.feeds.values() if isinstance(feed, TripFeed)]
         return feeds[self._share :: SHARES]

@@ -6,7 +6,7 @@ from models.fields import Id, Millis
 from models.grouped import Grouped
 from models.messages import Conversation
 from models.mongo.attempts import insert_once
-from models.mongo.documents import from_document, to_document
+from models.mongo.documents import from_document, to_document, within
 from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, answering
 
 
@@ -33,8 +33,8 @@ class MongoConversations:
         found = await self._searches.add(user_id)
         return [from_document(document, Conversation) for document in found]
 
-    async def opened_since(self, at: Millis) -> Mapping[Id, Sequence[Id]]:
-        where = {"created_at": {"$gte": at}, "open": True}
+    async def opened(self, since: Millis, until: Millis | None) -> Mapping[Id, Sequence[Id]]:
+        where = {"created_at": within(since, until), "open": True}
         found = await self._collection.values(where, "participants")
         return {document["_id"]: document["participants"] for document in found}
 

@@ -5,6 +5,7 @@ from typing import TypeVar, cast
 import msgspec
 from msgspec import Struct
 
+from models.fields import Millis
 from models.mongo.driver import Document
 
 T = TypeVar("T")
@@ -17,6 +18,11 @@ def to_document(value: Struct) -> Document:
 def from_document(document: Document, kind: type[T]) -> T:
     """Fields that the type does not know are ignored."""
     return msgspec.convert(msgspec.to_builtins(document, enc_hook=_plain), kind)
+
+
+def within(since: Millis, until: Millis | None) -> Document:
+    """Matches a time (ms) from `since` on and, unless that is None, before `until`."""
+    return {"$gte": since} if until is None else {"$gte": since, "$lt": until}
 
 
 def _plain(value: object) -> object:

@@ -73,8 +73,8 @@ class MongoMessages:
         return newest[conversation_id]
 
     async def continued(self, known: Mapping[Id, int]) -> SomeOf[Id]:
-        following = [(conversation_id, seq + 1) for conversation_id, seq in known.items()]
-        return {conversation_id for conversation_id, _ in await self._existing(following)}
+        following = {message_key(key, seq + 1): key for key, seq in known.items()}
+        return {following[name] for name in await self._stored(list(following))}
 
     async def newest_seqs(self, conversation_ids: SomeOf[Id]) -> Mapping[Id, int]:
         newest = await self._newest(conversation_ids, ONE_STEP)
@@ -123,12 +123,14 @@ class MongoMessages:
 
     async def _existing(self, positions: list[Position]) -> set[Position]:
         keys = {message_key(*position): position for position in positions}
-        names = list(keys)
+        return {keys[name] for name in await self._stored(list(keys))}
+
+    async def _stored(self, keys: list[str]) -> SomeOf[str]:
         found = [
-            await self._collection.existing(names[start : start + _KEYS])
-            for start in range(0, len(names), _KEYS)
+            await self._collection.existing(keys[start : start + _KEYS])
+            for start in range(0, len(keys), _KEYS)
         ]
-        return {keys[name] for name in chain.from_iterable(found)}
+        return list(chain.from_iterable(found))
 
 
 def _message(draft: Draft, sender_id: Id, sent_at: Millis, seq: int) -> Message:

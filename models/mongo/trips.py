@@ -6,7 +6,7 @@ from typing import Final
 from models.fields import Id, Millis
 from models.grouped import Grouped
 from models.mongo.attempts import insert_once
-from models.mongo.documents import from_document, to_document
+from models.mongo.documents import from_document, to_document, within
 from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate, answering
 from models.stores import PinGuard, TripChange, TripQuery, TripRecord
 from models.trips import followers
@@ -52,8 +52,8 @@ class MongoTrips:
         found = await self._trips.values(where, "version", count=len(trip_ids))
         return {document["_id"]: document["version"] for document in found}
 
-    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
-        where = {"trip.updated_at": {"$gte": at}}
+    async def changed(self, since: Millis, until: Millis | None) -> Sequence[TripChange]:
+        where = {"trip.updated_at": within(since, until)}
         found = await self._trips.values(where, "version", "followers")
         return [TripChange(each["_id"], each["version"], each["followers"]) for each in found]
 

@@ -170,13 +170,13 @@ class MemoryTrips:
         stored = {trip_id: self._records.get(trip_id) for trip_id in trip_ids}
         return {trip_id: record.trip.version for trip_id, record in stored.items() if record}
 
-    async def changed_since(self, at: Millis) -> Sequence[TripChange]:
+    async def changed(self, since: Millis, until: Millis | None) -> Sequence[TripChange]:
         await _others_first()
         trips = (record.trip for record in self._records.values())
         return [
             TripChange(trip.id, trip.version, followers(trip))
             for trip in trips
-            if trip.updated_at >= at
+            if trip.updated_at >= since and (until is None or trip.updated_at < until)
         ]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
@@ -288,12 +288,14 @@ class MemoryConversations:
             if user_id in conversation.participants and conversation.closed_at is None
         ]
 
-    async def opened_since(self, at: Millis) -> Mapping[Id, Collection[Id]]:
+    async def opened(self, since: Millis, until: Millis | None) -> Mapping[Id, Collection[Id]]:
         await _others_first()
         return {
-            conversation_id: conversation.participants
+            conversation_id: list(conversation.participants)
             for conversation_id, conversation in self._conversations.items()
-            if conversation.closed_at is None and conversation.created_at >= at
+            if conversation.closed_at is None
+            and conversation.created_at >= since
+            and (until is None or conversation.created_at < until)
         }
 
 

@@ -292,6 +292,25 @@ class TestTrips:
         await stores.trips.replace(accepted(record), 1)
         assert await stores.trips.with_expired_offer(NOW + 20, 10) == []
 
+    async def test_what_changed_within_a_time_is_found_by_its_newest_change(
+        self, stores: Stores
+    ) -> None:
+        first, second = new_record("t1"), new_record("t2")
+        for record in (first, second):
+            await stores.trips.create(record)
+        await stores.trips.replace(accepted(first), 1)
+        [changed] = await stores.trips.changed(NOW + 1, None)
+        assert (changed.trip_id, changed.version) == ("t1", 2)
+        assert set(changed.followers) == {"driver:dan", "rider:rita"}
+        for since, until, expected in [
+            (NOW, NOW + 1, {"t2"}),
+            (NOW + 1, NOW + 2, {"t1"}),
+            (NOW + 1, None, {"t1"}),
+            (NOW + 2, None, set()),
+            (NOW - 9, NOW, set()),
+        ]:
+            assert {each.trip_id for each in await stores.trips.changed(since, until)} == expected
+
     async def test_a_list_has_what_matches_the_newest_first(self, stores: Stores) -> None:
         for trip_id, rider_id in {"b": "rita", "a": "rita", "c": "rudi", "d": "rita"}.items():
             record = await stores.trips.create(new_record(trip_id, rider_id=rider_id))
@@ -528,6 +547,17 @@ class TestConversations:
         assert await stores.conversations.open_with("rita") == [support("s1", ("rita", "dan"))]
         assert await stores.conversations.open_with("nobody") == []
 
+    async def test_those_that_were_opened_within_a_time_are_found_until_they_are_closed(
+        self, stores: Stores
+    ) -> None:
+        for n in range(3):
+            conversation = replace(support(f"s{n}", ("rita", "dan")), created_at=NOW + n)
+            await stores.conversations.create(conversation, "agent:ann", f"c{n}")
+        assert await stores.conversations.opened(NOW + 1, NOW + 2) == {"s1": ["rita", "dan"]}
+        assert (await stores.conversations.opened(NOW + 1, None)).keys() == {"s1", "s2"}
+        await stores.conversations.close("s1", NOW + 5)
+        assert await stores.conversations.opened(NOW, NOW + 2) == {"s0": ["rita", "dan"]}
+
     async def test_closing_again_does_not_move_its_end(self, stores: Stores) -> None:
         await stores.conversations.create(support(), "agent:ann", "c1")
         await stores.conversations.close("s1", NOW + 5)
@@ -724,6 +754,7 @@ class TestSchema:
         ("collection", "where"),
         [
             (collections.TRIPS, {"followers": "rider:rita", "chat_until": {"$gt": NOW}}),
+            (collections.TRIPS, {"trip.updated_at": {"$gte": NOW, "$lt": NOW + 1}}),
             (collections.TRIPS, {"offer_expires_at": {"$lte": NOW}}),
             (collections.TRIPS, {"creator": "rider:rita", "client_id": "c1"}),
             (collections.MESSAGES, {"_id": {"$in": ["a", "b"]}}),

@@ -15,7 +15,7 @@ from realtime.engine import Socket
 from realtime.following import FollowingService
 from realtime.tasks import Tasks
 from realtime.wire import JSON, Frame
-from tests.handlers.world import World
+from tests.handlers.world import MemoryTrips, World
 
 WAIT_S = 5
 
@@ -69,8 +69,8 @@ class Client:
 class Joining:
     """An instance without any room yet, and a world in which others change things."""
 
-    def __init__(self, tasks: Tasks) -> None:
-        self.world = World()
+    def __init__(self, tasks: Tasks, trips: MemoryTrips | None = None) -> None:
+        self.world = World(trips)
         self.following = FollowingService(
             channels=Channels(),
             kept=self.world.stores,

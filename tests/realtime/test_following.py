@@ -1,15 +1,40 @@
 """What nobody was told of is found all the same, and rooms are left only when all was heard."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from models import rooms
 from models.commands import MAX_PAGE, ChatOpen
+from models.stores import TripChange
 from realtime import following
+from realtime.app import SWEEP_FOLLOWED_S
 from realtime.tasks import Tasks
-from tests.handlers.world import ANN, DAN, RITA
+from tests.handlers.world import ANN, DAN, RITA, MemoryTrips
 from tests.realtime.joining import Client, Joining
+
+
+class Asked(MemoryTrips):
+    """Trips, and which times changes were asked for of: from, before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spans: list[tuple[int, int | None]] = []
+
+    async def changed(self, since: int, until: int | None) -> Sequence[TripChange]:
+        self.spans.append((since, until))
+        return await super().changed(since, until)
+
+    def seconds(self, now: int) -> list[float]:
+        """How much each question was about, since this was asked the last time."""
+        spans, self.spans = self.spans, []
+        return [((until or now) - since) / 1_000 for since, until in spans]
+
+
+async def sweep_for(joining: Joining, seconds: float) -> None:
+    for _ in range(round(seconds / SWEEP_FOLLOWED_S)):
+        joining.world.clock.advance(round(SWEEP_FOLLOWED_S * 1_000))
+        await joining.following.sweep()
 
 
 @pytest.fixture
@@ -53,6 +78,42 @@ async def test_what_the_store_took_before_it_was_away_is_found_after_its_return(
     world.clock.advance(117_000)
     await joining.following.sweep()
     await dan.hears([1], [])
+
+
+async def test_what_was_stored_late_or_by_a_slow_clock_is_found_by_a_second_look(
+    joining: Joining,
+) -> None:
+    world, dan = joining.world, Client(DAN)
+    await joining.opens(dan)
+    await sweep_for(joining, 30)
+    world.clock.advance(-15_000)
+    await world.new_trip(driver_id="dan")
+    world.clock.advance(15_000)
+    await sweep_for(joining, 6)
+    await dan.hears([1], [])
+
+
+async def test_a_sweep_asks_for_few_changes_that_an_earlier_one_has_seen() -> None:
+    tasks, trips = Tasks(), Asked()
+    joining = Joining(tasks, trips)
+    await sweep_for(joining, 6)
+    trips.spans.clear()
+    await sweep_for(joining, 1.5)
+    assert sum(trips.seconds(joining.world.clock())) == 6
+    await tasks.stop()
+
+
+async def test_after_a_long_absence_each_question_is_about_a_short_time() -> None:
+    tasks, trips = Tasks(), Asked()
+    joining = Joining(tasks, trips)
+    await joining.following.sweep()
+    trips.spans.clear()
+    joining.world.clock.advance(3_600_000)
+    await joining.following.sweep()
+    asked = trips.seconds(joining.world.clock())
+    assert sum(asked) > 3_600
+    assert max(asked) == 30
+    await tasks.stop()
 
 
 async def test_a_closed_conversation_brings_its_last_message_before_it_is_left(
