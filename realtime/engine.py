@@ -205,13 +205,6 @@ class Socket(AsyncSocket):
             self._send_own(_PING)
         return self.due
 
-    async def send(self, pkt: packet.Packet) -> None:
-        """Engine.IO's own packets."""
-        self._send_own(pkt.encode().encode())
-
-    def schedule_ping(self) -> None:
-        """The heartbeat does it for all."""
-
     async def close(self, wait: bool = True, abort: bool = False, reason: str = "") -> None:
         """Engine.IO's way to end a session."""
         self.end(reason=reason)

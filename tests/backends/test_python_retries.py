@@ -380,6 +380,11 @@ class TestPauses:
         assert max(pauses) <= 4
         assert len(set(pauses)) > 30
 
+    def test_a_call_may_be_tried_for_as_long_as_somebody_waits(self) -> None:
+        rules = Retries(attempts=10_000, within_s=1e9, longest_pause_s=4)
+        course = Course(calls.get_trip("T1"), rules, lambda: 0)
+        assert max(course.pause_after(ridewire.Unreachable("down")) for _ in range(2_000)) <= 4
+
     def test_a_pause_is_at_least_what_the_server_asked_for(self) -> None:
         course = Course(calls.get_trip("T1"), Retries(first_pause_s=1), lambda: 0)
         busy = ridewire.Unavailable("", retry_after=7)

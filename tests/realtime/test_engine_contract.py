@@ -339,7 +339,14 @@ METHODS: Final = {
     *("handle_get_request", "handle_post_request", "_upgrade_websocket"),
     *("receive", "check_ping_timeout", "_send_ping", "_websocket_handler"),
 }
-NEVER_CALLED: Final = {"receive", "check_ping_timeout", "_send_ping", "_websocket_handler"}
+NEVER_CALLED: Final = {
+    "receive",
+    "send",
+    "check_ping_timeout",
+    "schedule_ping",
+    "_send_ping",
+    "_websocket_handler",
+}
 
 
 async def test_a_socket_sets_no_attribute_that_ours_does_not_know_of() -> None:

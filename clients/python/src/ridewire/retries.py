@@ -39,6 +39,7 @@ class Course:
         self._clock = clock
         self._begun = clock()
         self._failed = 0
+        self._widest = rules.first_pause_s
 
     def pause_after(self, failure: RidewireError) -> float:
         """Seconds until the next attempt. Raises the failure where there is none."""
@@ -54,8 +55,9 @@ class Course:
         return pause_s
 
     def _pause(self, failure: RidewireError) -> float:
-        widest = self._rules.first_pause_s * 2 ** (self._failed - 1)
-        jitter = random.uniform(0, min(widest, self._rules.longest_pause_s))  # noqa: S311
+        widest = min(self._widest, self._rules.longest_pause_s)
+        self._widest = 2 * widest
+        jitter = random.uniform(0, widest)  # noqa: S311
         return (failure.retry_after or 0) + jitter
 
 
