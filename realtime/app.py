@@ -38,6 +38,7 @@ from realtime.hub import Hub
 from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.provider_keys import ProviderKeys
+from realtime.recent_revocations import RecentRevocations
 from realtime.redis_address import RedisAddress
 from realtime.revocations import Revocations
 from realtime.rides import Rides
@@ -142,7 +143,7 @@ class Instance:
         """Rooms first, then what tells them, then who may come in, then what they may do."""
         kept = self._mongo.stores
         self._following = self._new_following(settings)
-        self._revocations = Revocations(kept, now)
+        self._revocations = Revocations(kept, RecentRevocations(self._redis, now), now)
         self._hub = Hub(self._bus, self._following, self._revocations, now, self._metrics)
         self._wire_tokens(settings)
         self._sessions = Sessions(

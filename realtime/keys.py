@@ -8,6 +8,10 @@ from models.rooms import Room
 PREFIX: Final = "ridewire:"
 SIGHTING_TTL_S: Final = 86_400
 STATUS_TTL_S: Final = 30 * 86_400
+REVOKED_TTL_S: Final = 3_600
+REVOKED: Final = f"{PREFIX}revoked"
+"""Sorted set: what was revoked, msgpack of `models.revocations.Revocation`, some 60 bytes each, by
+when it was written here (ms); an hour."""
 
 
 def channel(room: Room) -> str:

@@ -1,12 +1,13 @@
 """What was revoked, known to each instance in memory, so that a token is checked without waiting.
 
-It is told over Redis at once, and read from MongoDB every second besides. Either way alone is
+It is told over Redis at once, and read from MongoDB every second besides; while MongoDB is away,
+what Redis keeps of the last hour is read, for what was told may be lost. Either store alone is
 enough, and an instance that has neither knows that it does not know.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from itertools import takewhile
 from typing import Final
 
@@ -16,6 +17,7 @@ from models.errors import Unavailable
 from models.fields import Id, Millis
 from models.identity import Identity
 from models.revocations import KEPT_MS, Revocation, RevokedToken, RevokedUser, issued_until
+from realtime.recent_revocations import RecentRevocations
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +25,10 @@ READ_EVERY_S: Final = 1.0
 OVERLAP_MS: Final = 60_000
 """How far each reading goes back behind the one before: twice what clocks may differ by (as for
 `iat`), for who revokes and who reads; that leaves time for a slow write, which takes seconds."""
+SHARE_EVERY_S: Final = 0.25
+"""How often Redis is given what is new, and asked while MongoDB is away."""
+AWAY_S: Final = READ_EVERY_S + SHARE_EVERY_S
+"""When MongoDB was read so long ago, Redis is asked."""
 IN_TOUCH_S: Final = 2.0
 """For how long an instance may trust what it knows."""
 LOOK_EVERY_S: Final = 0.1
@@ -36,15 +42,17 @@ GATHER_S: Final = 0.05
 class Revocations:
     """All that matter: one per token or user, and some 230 bytes, for `KEPT_MS`."""
 
-    def __init__(self, kept: stores.Stores, clock: Clock) -> None:
+    def __init__(self, kept: stores.Stores, recent: RecentRevocations, clock: Clock) -> None:
         self.on_news: Callable[[], None] | None = None
         """Called soon after something was revoked: sessions may have to end."""
         self._kept = kept.revocations
+        self._recent = recent
         self._clock = clock
         # By jti and by user: when it was revoked (ms), the earliest first.
         self._tokens: dict[Id, Millis] = {}
         self._users: dict[Id, Millis] = {}
         self._read_until: Millis = 0
+        self._redis_read_until: Millis = 0
         self._telling: asyncio.TimerHandle | None = None
         # Seconds that this instance was awake, and at how many of them what happened last.
         self._awake = 0.0
@@ -79,9 +87,11 @@ class Revocations:
         """Something was revoked, perhaps known already."""
         match revocation:
             case RevokedToken(token_id, at):
-                self._note(self._tokens, token_id, at)
+                is_new = self._note(self._tokens, token_id, at)
             case RevokedUser(user_id, at):
-                self._note(self._users, user_id, at)
+                is_new = self._note(self._users, user_id, at)
+        if is_new:
+            self._recent.note(revocation)
 
     def heard(self) -> None:
         """Redis has brought everything up to now, since it last missed something."""
@@ -105,15 +115,22 @@ class Revocations:
 
     async def run(self) -> None:
         """Read what is new, every second, and look how old that is, until cancelled."""
-        await asyncio.gather(self._read_on(), self._look_on())
+        await asyncio.gather(self._read_on(), self._share_on(), self._look_on())
 
     async def _read_on(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
             began = loop.time()
-            await self._try_to_read()
+            await self._try(self._read)
             self._forget()
             await asyncio.sleep(max(0.0, began + READ_EVERY_S - loop.time()))
+
+    async def _share_on(self) -> None:
+        while True:
+            await asyncio.sleep(SHARE_EVERY_S)
+            await self._try(self._recent.flush)
+            if self._awake - self._read_at > AWAY_S:
+                await self._try(self._read_redis)
 
     async def _look_on(self) -> None:
         loop = asyncio.get_running_loop()
@@ -123,9 +140,9 @@ class Revocations:
             looked_at, before = loop.time(), looked_at
             self.look(looked_at - before)
 
-    async def _try_to_read(self) -> None:
+    async def _try(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            await self._read()
+            await work()
         except Unavailable:
             pass  # others say so, and `in_touch` tells what it means
         except Exception:  # noqa: BLE001 - logged; the next round may do better
@@ -138,13 +155,22 @@ class Revocations:
             self.take(revocation)
         self._read_at, self._read_until = began, now
 
-    def _note(self, known: dict[Id, Millis], subject: Id, at: Millis) -> None:
+    async def _read_redis(self) -> None:
+        now = self._clock()
+        since = min(max(self._read_until, self._redis_read_until), now) - OVERLAP_MS
+        for revocation in await self._recent.since(since):
+            self.take(revocation)
+        self._redis_read_until = now
+
+    def _note(self, known: dict[Id, Millis], subject: Id, at: Millis) -> bool:
+        """Whether it is new."""
         if at <= known.get(subject, -1):
-            return
+            return False
         known.pop(subject, None)  # so that it comes last
         known[subject] = at
         if self._telling is None:
             self._telling = asyncio.get_running_loop().call_later(GATHER_S, self._tell)
+        return True
 
     def _tell(self) -> None:
         self._telling = None

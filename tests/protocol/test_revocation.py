@@ -246,6 +246,22 @@ async def test_an_instance_without_mongodb_hears_it_over_redis(
         assert await refusal(server.url, token_of(rider_id, jti)) == "unauthorized"
 
 
+async def test_what_was_told_while_redis_was_away_reaches_an_instance_without_mongodb(
+    cluster: Cluster, connect: Connect
+) -> None:
+    async with (
+        Relay.to(cluster.settings["MONGODB_URL"]) as mongodb,
+        Relay.to(cluster.settings["REDIS_URL"]) as redis,
+        another(cluster.settings | {"MONGODB_URL": mongodb.url, "REDIS_URL": redis.url}) as server,
+    ):
+        rider = await connect(server.url, "rider", fresh("rider"))
+        mongodb.cut()
+        redis.cut()
+        await revoke(cluster.first, cut_off(rider.user_id))
+        redis.mend()
+        await is_out(rider)
+
+
 async def test_what_cannot_be_stored_is_told_and_answered_unavailable(
     cluster: Cluster, connect: Connect
 ) -> None:

@@ -13,9 +13,11 @@ from models.trips import Trip
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.following import FollowingService
+from realtime.recent_revocations import RecentRevocations
+from realtime.redis_address import RedisAddress
 from realtime.tasks import Tasks
 from realtime.wire import JSON, Frame
-from tests.handlers.world import MemoryTrips, World
+from tests.handlers.world import Clock, MemoryTrips, World
 
 WAIT_S = 5
 
@@ -64,6 +66,10 @@ class Client:
         async with asyncio.timeout(WAIT_S):
             while (self.versions, self.seqs) != (versions, seqs):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
+
+
+def without_redis(clock: Clock) -> RecentRevocations:
+    return RecentRevocations(RedisAddress.parse("redis://127.0.0.1:1").client(), clock)
 
 
 class Joining:

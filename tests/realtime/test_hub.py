@@ -24,7 +24,7 @@ from realtime.revocations import Revocations
 from realtime.tasks import Tasks
 from tests.handlers.world import ANN, DAN, DAY_MS, RITA, World
 from tests.hostile.process import until
-from tests.realtime.joining import Client
+from tests.realtime.joining import Client, without_redis
 
 
 class Wire:
@@ -62,7 +62,7 @@ class Instance:
             clock=world.clock,
             tasks=tasks,
         )
-        revocations = Revocations(world.stores, world.clock)
+        revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         bus = cast("Bus", self.wire)
         self.hub = Hub(bus, self.following, revocations, world.clock, Metrics())
         self.trips = TripHandler(world.stores, self.hub.publish, world.clock, DAY_MS)

@@ -9,6 +9,7 @@ from realtime.identities import Identities
 from realtime.revocations import IN_TOUCH_S, LOOK_EVERY_S, Revocations
 from realtime.tokens import Secret, TokenRules, Tokens
 from tests.handlers.world import NOW, World
+from tests.realtime.joining import without_redis
 
 SECRET = Secret("the secret of a test that is long enough to sign with")
 
@@ -18,7 +19,7 @@ class Door:
         world = World()
         self.clock = world.clock
         self.tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
-        self.revocations = Revocations(world.stores, world.clock)
+        self.revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         self.identities = Identities(self.tokens, self.revocations)
 
     def token(self, jti: str = "t-1", ttl_s: int = 60) -> str:

@@ -5,13 +5,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio import Redis
 
 from models.errors import Unavailable
 from models.identity import Identity, Role
 from models.revocations import KEPT_MS, RevokedToken, RevokedUser
+from realtime.embedded import EmbeddedStores
+from realtime.recent_revocations import RecentRevocations
+from realtime.redis_address import RedisAddress
 from realtime.revocations import IN_TOUCH_S, LOOK_EVERY_S, OVERLAP_MS, Revocations
+from tests.conftest import fresh
 from tests.handlers.world import NOW, Clock, MemoryRevocations, World
 from tests.hostile.process import until
+from tests.realtime.joining import without_redis
 
 
 def token(
@@ -23,13 +29,14 @@ def token(
 class Place:
     """An instance's knowledge, with a store and a Redis that can go away."""
 
-    def __init__(self) -> None:
+    def __init__(self, redis: Redis | None = None) -> None:
         world = World()
         assert isinstance(world.stores.revocations, MemoryRevocations)
         self.clock: Clock = world.clock
         self.store = world.stores.revocations
         self.news = 0
-        self.known = Revocations(world.stores, self.clock)
+        recent = RecentRevocations(redis, self.clock) if redis else without_redis(self.clock)
+        self.known = Revocations(world.stores, recent, self.clock)
         self.known.on_news = self._note
 
     def _note(self) -> None:
@@ -168,6 +175,21 @@ class TestReading:
         assert not place.known.refuses(token(f"u-{NOW}", issued_at=None))
         assert place.known.refuses(token("u", f"t-{NOW + 5}"))
         assert place.known.refuses(token(f"u-{NOW + 5}", issued_at=None))
+
+
+class TestPassingOn:
+    async def test_what_is_read_from_the_store_reaches_who_has_only_redis(
+        self, stores: EmbeddedStores
+    ) -> None:
+        async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+            both, redis_only = Place(redis), Place(redis)
+            for place in (both, redis_only):
+                await place.known.load()
+            redis_only.store.away = True
+            jti = fresh("jti")
+            await both.store.add(RevokedToken(jti, NOW))
+            async with both.reading(), redis_only.reading():
+                await until(lambda: redis_only.known.refuses(token(jti=jti)))
 
 
 class TestBeingInTouch:
