@@ -26,7 +26,7 @@ MAX_UNNOTED: Final = 10_000
 _UNREACHABLE: Final = (RedisError, OSError, TimeoutError)
 
 _encode = msgspec.msgpack.Encoder().encode
-_decoder: Final = msgspec.msgpack.Decoder[Revocation](Revocation)
+_decode = msgspec.msgpack.Decoder(Revocation).decode
 
 
 class RecentRevocations:
@@ -71,6 +71,7 @@ class RecentRevocations:
 def _read(encoded: bytes) -> Revocation | None:
     """None for what this version does not know: another one must not hide the rest."""
     try:
-        return _decoder.decode(encoded)
+        revocation: Revocation = _decode(encoded)
     except msgspec.DecodeError:
         return None
+    return revocation

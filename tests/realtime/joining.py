@@ -17,7 +17,7 @@ from realtime.recent_revocations import RecentRevocations
 from realtime.redis_address import RedisAddress
 from realtime.tasks import Tasks
 from realtime.wire import JSON, Frame
-from tests.handlers.world import Clock, MemoryTrips, World
+from tests.handlers.world import MemoryTrips, World
 
 WAIT_S = 5
 
@@ -68,7 +68,7 @@ class Client:
                 await asyncio.sleep(0.01)
 
 
-def without_redis(clock: Clock) -> RecentRevocations:
+def without_redis(clock: Callable[[], int]) -> RecentRevocations:
     return RecentRevocations(RedisAddress.parse("redis://127.0.0.1:1").client(), clock)
 
 

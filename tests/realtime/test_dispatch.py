@@ -32,6 +32,7 @@ from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
 from realtime.wire import JSON, Frame
 from tests.handlers.world import ANN, DAN, EVE, NOW, RITA, SERVICE, Told, World, viewer
+from tests.realtime.joining import without_redis
 
 SECRET = Secret("the secret of a test that is long enough to sign with")
 
@@ -71,7 +72,7 @@ class Server:
         self.world = world
         self.channels = Channels()
         self.tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
-        self.revocations = Revocations(world.stores, world.clock)
+        self.revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         self.metrics = Metrics()
         self.following = FollowingService(
             channels=self.channels,

@@ -28,6 +28,7 @@ from realtime.tokens import TokenRules, Tokens, UnknownKey
 from tests.handlers.world import World
 from tests.hostile.process import until
 from tests.provider import Provider, jwk, key_set, p256
+from tests.realtime.joining import without_redis
 
 QUICK = Pace(pause=0.001, fetch_within=5, wait=5)
 WAIT_S = 10
@@ -61,7 +62,7 @@ async def opened(*kids: str, pace: Pace = QUICK) -> AsyncIterator[Door]:
     """A server of which a test says when it fetches."""
     async with Provider.open(*kids) as provider:
         tokens = Tokens(TokenRules(key_set_url=provider.url), now)
-        revocations = Revocations(World().stores, now)
+        revocations = Revocations(World().stores, without_redis(now), now)
         await revocations.load()
         fetches = Counts(int)
         keys = ProviderKeys(provider.url, tokens.take, fetches, pace)

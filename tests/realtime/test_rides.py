@@ -30,6 +30,7 @@ from realtime.tokens import Secret, TokenRules, Tokens
 from tests.handlers.world import MemoryTrips, World
 from tests.hostile.process import until
 from tests.hostile.raw import Codec, Session, WebSocket
+from tests.realtime.joining import without_redis
 
 SECRET: Final = Secret("the secret of a test that is long enough to sign with")
 HERE: Final = {"lat": 52.5, "lng": 13.4}
@@ -129,7 +130,7 @@ async def stage() -> AsyncIterator[Stage]:
     trips, scripted, metrics, tasks = SlowTrips(), Scripted(), Metrics(), Tasks()
     world = World(trips)
     tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
-    revocations = Revocations(world.stores, world.clock)
+    revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
     await revocations.load()
     following = FollowingService(
         channels=Silence(),
