@@ -64,6 +64,7 @@ REQUESTS: Final[dict[str, Access]] = {
     requests.TripList.event: _may(TALKERS),
     requests.TripShare.event: _may({Role.RIDER} | STAFF_ROLES, RIDER, STAFF),
     requests.MessageList.event: COMMANDS[commands.ChatHistory.event],
+    requests.DriversNearby.event: _may(STAFF_ROLES),
     requests.UserPush.event: _may({Role.SERVICE}),
     requests.UserRevoke.event: _may({Role.SERVICE}),
     requests.TokenRevoke.event: _may({Role.SERVICE}),

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from models.commands import DriverAvailability
 from models.facts import TripDriver
-from models.fields import Id, Millis, Number
+from models.fields import Heading, Id, Latitude, Longitude, Millis, Number, Speed
 from models.messages import Conversation, Message, Read
 from models.points import Point
 from models.trips import Trip, WatchedTrip
@@ -111,6 +111,19 @@ class Page(Struct, Generic[Item], frozen=True):
 
     items: Sequence[Item]
     next_cursor: str | None
+
+
+class NearbyDriver(Struct, frozen=True, omit_defaults=True):
+    """An available driver near a place: where it was seen last, and how far away that is."""
+
+    driver_id: Id
+    lat: Latitude
+    lng: Longitude
+    distance_m: Number
+    seen_at: Millis
+    age_ms: Millis
+    heading: Heading | None = None
+    speed: Speed | None = None
 
 
 class Shared(Struct, frozen=True):

@@ -1,7 +1,9 @@
 """What handlers need of the world besides the stores: a clock, an audience, where drivers are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
+
+from msgspec import Struct
 
 from models.commands import DriverAvailability
 from models.facts import Fact, TripLocation
@@ -49,3 +51,31 @@ class Drivers(Protocol):
         """Raises Unavailable when it could not be noted."""
 
     async def status(self, driver_id: Id) -> DriverAvailability | None: ...
+
+    def came(self, driver_id: Id, status: DriverAvailability | None) -> None:
+        """A connection of the driver was opened here. The status is what was read for it.
+
+        As long as it stands, its status is kept, even if the store of all instances loses it.
+        """
+
+    def went(self, driver_id: Id) -> None:
+        """A connection that came has ended."""
+
+
+class Candidate(Struct, frozen=True):
+    """What is kept of a driver that a search found: the newest point, and what it says."""
+
+    sighting: Sighting | None
+    status: DriverAvailability | None
+
+
+class Nearby(Protocol):
+    """Where the available drivers are, shared by all instances."""
+
+    async def around(
+        self, lat: float, lng: float, radius_m: int, at_most: int
+    ) -> Sequence[Candidate]:
+        """Whoever was available and within this radius lately, the nearest first.
+
+        Fewer than `at_most` are all that there are. Raises Unavailable when nobody can tell.
+        """

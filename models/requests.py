@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 
 from models import free_form
 from models.commands import MAX_PAGE
-from models.fields import Id, Number
+from models.fields import Id, Longitude, Number
 from models.free_form import FreeForm
 from models.identity import Role
 from models.trips import Status
@@ -71,6 +71,20 @@ class MessageList(Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if sum(x is not None for x in (self.before_seq, self.after_seq, self.cursor)) > 1:
             raise ValueError("Expected one of before_seq, after_seq and cursor, not several")
+
+
+class DriversNearby(Struct, frozen=True, kw_only=True):
+    """Available drivers around a place, the nearest first. Degrees WGS84, metres.
+
+    No nearer to a pole than 85 degrees, beyond which there is no index of places.
+    """
+
+    event: ClassVar[str] = "driver:nearby"
+
+    lat: Annotated[float, Meta(ge=-85, le=85)]
+    lng: Longitude
+    radius_m: Annotated[int, Meta(ge=1, le=100_000)] = 3_000
+    limit: Annotated[int, Meta(ge=1, le=MAX_PAGE)] = 20
 
 
 class UserPush(Struct, frozen=True, kw_only=True):

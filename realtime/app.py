@@ -10,6 +10,7 @@ from aiohttp import web
 
 from handlers.chat import ChatHandler
 from handlers.locations import LocationHandler
+from handlers.nearby import NearbyHandler
 from handlers.pushes import PushHandler
 from handlers.revocations import RevocationHandler
 from handlers.sessions import SessionHandler
@@ -53,6 +54,7 @@ _log = logging.getLogger(__name__)
 SWEEP_OFFERS_S: Final = 0.5
 SWEEP_FOLLOWED_S: Final = 1.5
 CHECK_WATCHED_S: Final = 1.0
+FORGET_UNSEEN_S: Final = 1.0
 SETTLE_S: Final = 1.0
 FAILED_PAUSE_S: Final = 0.5
 PROBE_REDIS_S: Final = 0.5
@@ -113,11 +115,13 @@ class Instance:
             instance._tasks.start(instance._provider.run())
         instance._tasks.start(instance._revocations.run())
         instance._tasks.start(instance._drivers.run())
+        instance._tasks.start(instance._drivers.availability.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
         instance._tasks.start(_regularly(SETTLE_S, instance._settle))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
         instance._tasks.start(_regularly(SWEEP_FOLLOWED_S, instance._following.sweep))
         instance._tasks.start(_regularly(CHECK_WATCHED_S, instance._check_watched))
+        instance._tasks.start(_regularly(FORGET_UNSEEN_S, instance._forget_unseen))
         return instance
 
     async def drain(self) -> None:
@@ -142,6 +146,7 @@ class Instance:
     def _wire(self, settings: Settings) -> None:
         """Rooms first, then what tells them, then who may come in, then what they may do."""
         kept = self._mongo.stores
+        self._presence = PresenceLimits(settings.driver_stale_ms, settings.driver_offline_ms)
         self._following = self._new_following(settings)
         self._revocations = Revocations(kept, RecentRevocations(self._redis, now), now)
         self._hub = Hub(self._bus, self._following, self._revocations, now, self._metrics)
@@ -170,14 +175,13 @@ class Instance:
 
     def _new_following(self, settings: Settings) -> FollowingService:
         kept = self._mongo.stores
-        presence = PresenceLimits(settings.driver_stale_ms, settings.driver_offline_ms)
         return FollowingService(
             channels=self._bus,
             kept=kept,
             sessions=SessionHandler(kept, self._drivers, now),
-            snapshots=Snapshots(kept, self._drivers, presence, now),
+            snapshots=Snapshots(kept, self._drivers, self._presence, now),
             drivers=self._drivers,
-            presence=presence,
+            presence=self._presence,
             clock=now,
             tasks=self._tasks,
             limits=Limits(
@@ -225,6 +229,7 @@ class Instance:
             sharing=SharingHandler(kept, Links(self._tokens).mint),
             pushes=PushHandler(publish),
             revocations=RevocationHandler(kept, publish, now),
+            nearby=NearbyHandler(self._drivers.nearby, self._presence, now),
         )
 
     def _routes(self) -> Routes:
@@ -286,6 +291,9 @@ class Instance:
 
     async def _check_watched(self) -> None:
         self._following.check_watched()
+
+    async def _forget_unseen(self) -> None:
+        await self._drivers.nearby.forget_unseen(now() - self._presence.stale_ms)
 
 
 def _later(in_ms: Millis, call: Callable[[], None]) -> None:

@@ -5,16 +5,17 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from models.commands import DriverAvailability
-from models.errors import Unavailable
 from models.fields import Id
 from models.grouped import Grouped
 from models.points import Sighting
 from realtime import keys
+from realtime.availability import Availability, read
+from realtime.nearby import NearbyIndex
+from realtime.sightings import TIME_DIGITS, packed, unpacked
 
 _log = logging.getLogger(__name__)
 
@@ -25,25 +26,17 @@ PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
 """How long a newest point may wait for others to be written with."""
-_SET_NEWER: Final = """
+_SET_NEWER: Final = f"""
 for i, key in ipairs(KEYS) do
-    local stored, ts = redis.call('GET', key), tonumber(ARGV[2 * i])
-    local known, old = pcall(cmsgpack.unpack, stored)
-    if not stored or not known or old.point.ts <= ts then
-        redis.call('SET', key, ARGV[2 * i + 1], 'EX', ARGV[1])
+    local ts = tonumber(redis.call('GETRANGE', key, 0, {TIME_DIGITS - 1}))
+    local sighting = ARGV[i + 1]
+    if not ts or ts <= tonumber(string.sub(sighting, 1, {TIME_DIGITS})) then
+        redis.call('SET', key, sighting, 'EX', ARGV[1])
     end
 end
 """
 """Sets those that are not older than what is there: another instance may have been faster."""
-_SET_EACH: Final = """
-for i, key in ipairs(KEYS) do
-    redis.call('SET', key, ARGV[i + 1], 'EX', ARGV[1])
-end
-"""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Sighting).decode
 
 
 class RedisDrivers:
@@ -53,11 +46,11 @@ class RedisDrivers:
         self._redis = redis
         self._unsaved: dict[Id, Sighting] = {}
         self._set_newer = redis.register_script(_SET_NEWER)
-        self._set_each = redis.register_script(_SET_EACH)
         self._reads = Grouped(self._get_all, MAX_AT_ONCE)
-        self._statuses = Grouped(self._set_all, MAX_AT_ONCE)
         self._asked_again_at = 0.0
         self._away = False
+        self.availability = Availability(redis)
+        self.nearby = NearbyIndex(redis, self.availability.known)
 
     def saw(self, sighting: Sighting) -> None:
         unsaved = self._unsaved.get(sighting.driver_id)
@@ -69,18 +62,24 @@ class RedisDrivers:
         if unsaved is not None:
             return unsaved
         stored = await self._get(keys.sighting(driver_id))
-        return _decode(stored) if stored is not None else None
+        return unpacked(stored) if stored is not None else None
 
     async def set_status(self, driver_id: Id, status: DriverAvailability) -> None:
-        try:
-            async with asyncio.timeout(READ_WITHIN_S):
-                await self._statuses.add((keys.driver_status(driver_id), status))
-        except _UNREACHABLE as error:
-            raise Unavailable("the status could not be noted") from error
+        """Who is available is to be found where it was seen last, before its next point."""
+        await self.availability.set(driver_id, status)
+        if status is DriverAvailability.AVAILABLE and (seen := await self.newest(driver_id)):
+            self.saw(seen)
 
     async def status(self, driver_id: Id) -> DriverAvailability | None:
-        stored = await self._get(keys.driver_status(driver_id))
-        return DriverAvailability(stored.decode()) if stored is not None else None
+        """What Redis has lost is known here, if the driver is connected here."""
+        stored = read(await self._get(keys.driver_status(driver_id)))
+        return stored or self.availability.known(driver_id)
+
+    def came(self, driver_id: Id, status: DriverAvailability | None) -> None:
+        self.availability.came(driver_id, status)
+
+    def went(self, driver_id: Id) -> None:
+        self.availability.went(driver_id)
 
     async def run(self) -> None:
         """Write newest points until cancelled."""
@@ -97,6 +96,7 @@ class RedisDrivers:
             sightings = list(writing.values())
             for start in range(0, len(sightings), MAX_AT_ONCE):
                 await self._put_newer(sightings[start : start + MAX_AT_ONCE])
+                await self.nearby.note(sightings[start : start + MAX_AT_ONCE])
             self._away = False
         except asyncio.CancelledError:
             self._unsaved = writing | self._unsaved
@@ -118,24 +118,10 @@ class RedisDrivers:
             self._asked_again_at = loop.time() + PAUSE_S
             return None
 
-    async def _set_all(self, statuses: list[tuple[str, str]]) -> list[None]:
-        async with asyncio.timeout(READ_WITHIN_S):
-            await self._put(statuses, keys.STATUS_TTL_S)
-        return [None] * len(statuses)
-
     async def _put_newer(self, sightings: Sequence[Sighting]) -> None:
-        values: list[int | bytes] = []
-        for sighting in sightings:
-            values += (sighting.point.ts, _encode(sighting))
         await self._set_newer(
             keys=[keys.sighting(sighting.driver_id) for sighting in sightings],
-            args=[keys.SIGHTING_TTL_S, *values],
-        )
-
-    async def _put(self, values: Sequence[tuple[str, str | bytes]], ttl_s: int) -> None:
-        """Set many keys at the price of one command."""
-        await self._set_each(
-            keys=[key for key, _ in values], args=[ttl_s, *(value for _, value in values)]
+            args=[keys.SIGHTING_TTL_S, *map(packed, sightings)],
         )
 
     async def _get_all(self, wanted: list[str]) -> list[bytes | None]:

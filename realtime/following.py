@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from handlers.answers import SessionReady, Snapshot
@@ -109,12 +110,16 @@ class FollowingService:
             connection.reporter = Reporter(
                 identity.user_id, connection.device, opening.sighting, self._limits
             )
+            status = opening.ready.status
+            self._drivers.came(identity.user_id, None if status is UNSET else status)
         return opening.ready, lambda: self._opened(members, opening)
 
     def close(self, connection: Connection) -> None:
         """Forget a connection. Costs its own rooms, whatever the instance holds."""
         for member in list(connection.members.values()):
             self._leave(member)
+        if connection.reporter is not None:
+            self._drivers.went(connection.identity.user_id)
         room = rooms.user(connection.identity.user_id)
         connections = self.users.get(room, {})
         connections.pop(connection, None)

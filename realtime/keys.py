@@ -12,6 +12,15 @@ REVOKED_TTL_S: Final = 3_600
 REVOKED: Final = f"{PREFIX}revoked"
 """Sorted set: what was revoked, msgpack of `models.revocations.Revocation`, some 60 bytes each, by
 when it was written here (ms); an hour."""
+NEARBY_TTL_S: Final = 7_200
+"""Longer than a driver may be unseen without being stale."""
+NEARBY_PLACES: Final = f"{PREFIX}{{nearby}}:places"
+"""Geo set: available drivers where they were seen last; two hours after the last of all came.
+
+What is in braces has both keys of the index in one slot of a cluster.
+"""
+NEARBY_SEEN: Final = f"{PREFIX}{{nearby}}:seen"
+"""Sorted set: the same drivers by when they were seen, ms; drops out who is stale."""
 
 
 def channel(room: Room) -> str:

@@ -621,6 +621,34 @@ export interface MessagePage {
   next_cursor: string | null;
 }
 
+/** An available driver near a place: where it was seen last, and how far away that is. */
+export interface NearbyDriver {
+  /** The driver's user id. */
+  driver_id: string;
+  /** Degrees north, WGS84. */
+  lat: number;
+  /** Degrees east, WGS84. */
+  lng: number;
+  /** How far away in a straight line, in metres. */
+  distance_m: number;
+  /** When the newest point came in, in ms since the epoch. */
+  seen_at: number;
+  /** How long ago the driver was seen, in ms, by the server's clock. */
+  age_ms: number;
+  /** Degrees clockwise from north. */
+  heading?: number;
+  /** Metres per second. */
+  speed?: number;
+}
+
+/** A part of a list over HTTP; `next_cursor` asks for the next one, null after the last. */
+export interface NearbyDriverPage {
+  /** This page's part of the list. */
+  items: NearbyDriver[];
+  /** Asks for the next page as `cursor`; null after the last. */
+  next_cursor: string | null;
+}
+
 /** To whom a trip is offered, and until when. */
 export interface Offer {
   /** The user id of the driver who may accept. */

@@ -7,8 +7,9 @@ from aiohttp import web
 from msgspec import Struct
 
 from handlers import access
-from handlers.answers import Page
+from handlers.answers import NearbyDriver, Page
 from handlers.chat import ChatHandler
+from handlers.nearby import NearbyHandler
 from handlers.pushes import PushHandler
 from handlers.revocations import RevocationHandler
 from handlers.sharing import SharingHandler
@@ -17,7 +18,7 @@ from models.commands import ChatHistory, ChatOpen, TripCreate, TripEdit, TripOff
 from models.fields import Id, Number
 from models.identity import Identity
 from models.messages import Conversation, Draft, Message
-from models.requests import MessageList, TripList
+from models.requests import DriversNearby, MessageList, TripList
 from models.trips import Trip
 from realtime.deadline import answered_within
 from realtime.http.answers import answer
@@ -41,6 +42,7 @@ class Handlers(Struct, frozen=True):
     sharing: SharingHandler
     pushes: PushHandler
     revocations: RevocationHandler
+    nearby: NearbyHandler
 
 
 def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
@@ -105,6 +107,9 @@ def _serving(to: Handlers) -> Mapping[str, Serve]:
     async def list_messages(caller: Identity, request: MessageList) -> Page[Message]:
         return await _messages(to.chat, caller, request)
 
+    async def list_nearby(caller: Identity, request: DriversNearby) -> Page[NearbyDriver]:
+        return Page(await to.nearby.find(caller, request), None)
+
     return {
         "create_trip": create,
         "list_trips": list_trips,
@@ -116,6 +121,7 @@ def _serving(to: Handlers) -> Mapping[str, Serve]:
         "open_conversation": open_chat,
         "send_message": send,
         "list_messages": list_messages,
+        "list_nearby_drivers": list_nearby,
         "push_event": to.pushes.push,
         "revoke_user": to.revocations.revoke_user,
         "revoke_token": to.revocations.revoke_token,

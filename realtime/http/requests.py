@@ -30,6 +30,9 @@ NO_VERSION: Final = 0
 _BEARER: Final = "bearer "
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"-?[0-9]{1,16}", re.ASCII)
+_DECIMAL: Final = re.compile(
+    r"-?[0-9]{1,16}(\.[0-9]{1,64})?(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE
+)
 _TAG: Final = re.compile(r'"(?P<version>[0-9]{1,16})(?:-gzip)?"', re.ASCII)
 _TAGS: Final = re.compile(r'(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*')
 _read_object: Final = msgspec.json.Decoder(dict[str, object]).decode
@@ -63,7 +66,8 @@ class Reader:
         self._route = route
         self._kind: type[Any] = route.takes
         self._fields = frozenset(self._kind.__struct_encode_fields__)
-        self._numbers = _numbers_of(self._kind)
+        self._numbers = _fields_with(self._kind, msgspec.inspect.IntType)
+        self._decimals = _fields_with(self._kind, msgspec.inspect.FloatType)
 
     async def read(self, request: web.Request) -> Any:  # noqa: ANN401 - what the route takes
         has_body = self._route.method.has_body
@@ -87,9 +91,15 @@ class Reader:
                 continue
             if name in queried:
                 raise Invalid("Expected one value, got several", name)
-            is_number = name in self._numbers and _DIGITS.fullmatch(value)
-            queried[name] = int(value) if is_number else value
+            queried[name] = self._value(name, value)
         return queried
+
+    def _value(self, name: str, value: str) -> int | float | str:
+        if name in self._numbers and _DIGITS.fullmatch(value):
+            return int(value)
+        if name in self._decimals and _DECIMAL.fullmatch(value):
+            return float(value)
+        return value
 
 
 def required_version(request: web.Request) -> int | None:
@@ -153,16 +163,16 @@ def _put(given: dict[str, object], name: str, value: Id | int) -> None:
     given[name] = value
 
 
-def _numbers_of(kind: type[Struct]) -> frozenset[str]:
-    """The fields of a type that may have a whole number."""
+def _fields_with(kind: type[Struct], part: type[msgspec.inspect.Type]) -> frozenset[str]:
+    """The fields of a type that may have such a value."""
     return frozenset(
         field.encode_name
         for field in msgspec.structs.fields(kind)
-        if _is_number(msgspec.inspect.type_info(field.type))
+        if _may_be(part, msgspec.inspect.type_info(field.type))
     )
 
 
-def _is_number(kind: msgspec.inspect.Type) -> bool:
+def _may_be(part: type[msgspec.inspect.Type], kind: msgspec.inspect.Type) -> bool:
     if isinstance(kind, msgspec.inspect.UnionType):
-        return any(map(_is_number, kind.types))
-    return isinstance(kind, msgspec.inspect.IntType)
+        return any(_may_be(part, each) for each in kind.types)
+    return isinstance(kind, part)

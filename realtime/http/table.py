@@ -6,10 +6,11 @@ from typing import Any, Final, get_type_hints
 
 from msgspec import Struct
 
-from handlers.answers import Page, Shared
+from handlers.answers import NearbyDriver, Page, Shared
 from models.commands import ChatOpen, TripCreate, TripEdit, TripOffer, TripUpdate
 from models.messages import Conversation, Draft, Message
 from models.requests import (
+    DriversNearby,
     MessageList,
     TokenRevoke,
     TripGet,
@@ -174,6 +175,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         takes=MessageList,
         answers=Page[Message],
         tag="conversations",
+    ),
+    Route(
+        name="list_nearby_drivers",
+        method=Method.GET,
+        path="/v1/drivers/nearby",
+        about="Find drivers around a place who take trips, the nearest first; all on one page.",
+        takes=DriversNearby,
+        answers=Page[NearbyDriver],
+        tag="drivers",
     ),
     Route(
         name="push_event",

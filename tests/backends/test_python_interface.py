@@ -11,7 +11,7 @@ import ridewire
 from msgspec import Struct
 from ridewire import calls, errors, resources, tokens
 
-from handlers.answers import Page, Shared
+from handlers.answers import NearbyDriver, Page, Shared
 from models import errors as known_errors
 from models.errors import RidewireError
 from models.identity import Role
@@ -30,6 +30,7 @@ SHAPES: Final[dict[type[Struct], type[Struct]]] = {
     Trip: resources.Trip,
     Message: resources.Message,
     Conversation: resources.Conversation,
+    NearbyDriver: resources.NearbyDriver,
     Shared: resources.ShareLink,
     Page: resources.Page,
 }
@@ -45,6 +46,7 @@ CALLS: Final[dict[str, calls.Call[Any]]] = {
     "open_conversation": calls.open_conversation(["rita"]),
     "send_message": calls.send_message("ID", "hello"),
     "list_messages": calls.list_messages("ID"),
+    "list_nearby_drivers": calls.list_nearby_drivers(1, 2),
     "push_event": calls.push_event("ID", "news"),
     "revoke_user": calls.revoke_user("ID"),
     "revoke_token": calls.revoke_token("ID"),

@@ -369,6 +369,11 @@ class MemoryDrivers:
     async def status(self, driver_id: Id) -> DriverAvailability | None:
         return self._status.get(driver_id)
 
+    def came(self, driver_id: Id, status: DriverAvailability | None) -> None:
+        del driver_id, status
+
+    def went(self, driver_id: Id) -> None: ...
+
 
 def memory_stores(trips: MemoryTrips | None = None) -> Stores:
     return Stores(

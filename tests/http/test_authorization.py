@@ -33,6 +33,7 @@ WHO_MAY: Final = """
     open_conversation  agent service
     send_message       rider driver agent service
     list_messages      rider driver agent service
+    list_nearby_drivers  agent service
     push_event         service
     revoke_user        service
     revoke_token       service
@@ -92,6 +93,7 @@ ASKED: Final[dict[str, Ask]] = {
         {"client_id": fresh("message"), "text": "hello"},
     ),
     "list_messages": lambda case: ("GET", f"/v1/conversations/{case.trip_id}/messages", None),
+    "list_nearby_drivers": lambda _: ("GET", "/v1/drivers/nearby?lat=52.5&lng=13.4", None),
     "push_event": lambda _: ("POST", f"/v1/users/{fresh('user')}/events", {"event": "x"}),
     "revoke_user": lambda _: ("DELETE", f"/v1/users/{fresh('user')}/sessions", None),
     "revoke_token": lambda _: ("DELETE", f"/v1/sessions/{fresh('jti')}", None),

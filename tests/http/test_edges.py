@@ -206,7 +206,7 @@ class TestPaths:
             ("/v1/trip", 404),
             ("/v1", 404),
             ("/", 404),
-            ("/v1/drivers/nearby", 404),
+            ("/v1/drivers", 404),
         ],
     )
     async def test_any_path_gets_a_json_error(

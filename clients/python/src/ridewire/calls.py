@@ -17,6 +17,7 @@ from ridewire.resources import (
     Conversation,
     Kind,
     Message,
+    NearbyDriver,
     Page,
     Place,
     Role,
@@ -45,7 +46,7 @@ class Call(Generic[Answer]):
     path: str
     read: Callable[[bytes], Answer]
     """The body of a good answer as its type. Raises msgspec's errors."""
-    query: Mapping[str, str | int] = field(default_factory=dict)
+    query: Mapping[str, str | float] = field(default_factory=dict)
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
 
@@ -230,6 +231,18 @@ def list_messages(
     return Call("GET", _messages_of(conversation_id), _messages, query=query)
 
 
+def list_nearby_drivers(
+    lat: float, lng: float, *, radius_m: int | None = None, limit: int | None = None
+) -> Call[Page[NearbyDriver]]:
+    """Drivers around a place who take trips and are heard now, the nearest first.
+
+    Within `radius_m` (1 to 100,000, 3,000 by default), at most `limit` (1 to 200, 20 by default),
+    all on one page. `lat` is no nearer to a pole than 85 degrees.
+    """
+    query = _given(lat=lat, lng=lng, radius_m=radius_m, limit=limit)
+    return Call("GET", "/v1/drivers/nearby", _nearby_drivers, query=query)
+
+
 def push_event(
     user_id: str,
     event: str,
@@ -291,6 +304,9 @@ _share_link: Final = msgspec.json.Decoder(ShareLink).decode
 _conversation: Final = msgspec.json.Decoder(Conversation).decode
 _message: Final = msgspec.json.Decoder(Message).decode
 _messages: Final = msgspec.json.Decoder(Page[Message]).decode
+
+
+_nearby_drivers: Final = msgspec.json.Decoder(Page[NearbyDriver]).decode
 
 
 def _nothing(_body: bytes) -> None:

@@ -109,6 +109,22 @@ class Conversation(Struct, frozen=True, kw_only=True):
     closed_at: int | None = None
 
 
+class NearbyDriver(Struct, frozen=True, kw_only=True):
+    """An available driver near a place. Metres, metres per second, degrees clockwise from north.
+
+    `age_ms` is how long before the answer the driver was seen there.
+    """
+
+    driver_id: str
+    lat: float
+    lng: float
+    distance_m: int
+    seen_at: int
+    age_ms: int
+    heading: float | None = None
+    speed: float | None = None
+
+
 class ShareLink(Struct, frozen=True):
     """A viewer's token for one trip; it works until the trip ends, at most until `expires_at`."""
 

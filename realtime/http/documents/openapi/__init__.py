@@ -47,6 +47,7 @@ the same `client_id`: nothing happens twice.
 TAGS: Final = {
     "trips": "A ride from its request to its end.",
     "conversations": "Chat. A trip's conversation has the trip's id.",
+    "drivers": "Who takes trips, and where.",
     "users": "What the company's service does to a user's connections and tokens.",
     "operations": "For operators, without a token: to be kept from the public.",
     "documents": "What describes both interfaces, without a token.",

@@ -19,6 +19,7 @@ from realtime.http.documents.schemas.ride import (
     EDITED,
     HOME,
     MESSAGE,
+    NEARBY,
     NOW,
     OFFERED,
     POINT,
@@ -53,6 +54,7 @@ _ASKED: Final[dict[str, Any]] = {
         "text": MESSAGE.text,
     },
     "DriverLocation": _json(POINT),
+    "DriversNearby": {"lat": HOME.lat, "lng": HOME.lng, "radius_m": 2_000, "limit": 10},
     "DriverStatus": {"status": "available"},
     "MarkRead": {"conversation_id": TRIP_ID, "read_seq": 12},
     "MessageList": {"conversation_id": TRIP_ID, "after_seq": 12, "limit": 50},
@@ -137,11 +139,13 @@ _TOLD: Final[tuple[Struct, ...]] = (
     facts.WatchedStatus.of(facts.TripStatus.of(TRIP_ID, EDITED.events[-1])),
     ACCEPTED,
     MESSAGE,
+    NEARBY,
     PRESENCE,
     SUPPORT,
 )
 _PAGES: Final = {
     "MessagePage": Page([MESSAGE], None),
+    "NearbyDriverPage": Page([NEARBY], None),
     "TripPage": Page([REQUESTED], None),
 }
 _BY_NAME: Final[dict[str, Any]] = {

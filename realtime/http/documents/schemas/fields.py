@@ -18,6 +18,7 @@ FIELDS: Final[dict[str, str]] = {
     "accuracy": "Radius in metres within which the position is.",
     "address": "The place in words.",
     "after_seq": "The oldest messages above this seq.",
+    "age_ms": "How long ago the driver was seen, in ms, by the server's clock.",
     "allowed": "With `illegal_transition`: the states that the caller may move the trip to now.",
     "at": "When it happened, in ms since the epoch.",
     "before_seq": "The newest messages below this seq.",
@@ -41,6 +42,7 @@ FIELDS: Final[dict[str, str]] = {
         "The install of the app. A new connection of the same user, role and device ends the one "
         "before it."
     ),
+    "distance_m": "How far away in a straight line, in metres.",
     "driver": "How well the trip's driver is heard; null while it has none.",
     "driver_id": "The driver's user id; null before a driver accepts.",
     "dropoff": "Where the trip goes; null where that is open.",
@@ -73,6 +75,7 @@ FIELDS: Final[dict[str, str]] = {
     "pin": "What the rider tells the driver at the door. Never shown to a driver.",
     "problems": "What is wrong, by part: `mongodb`, `redis`, `server`.",
     "protocol": "The version of this interface.",
+    "radius_m": "How far around, in metres.",
     "read": "How far everybody has read, by user id.",
     "read_seq": "Everything up to this message has been read. Only grows.",
     "reason": "Why, in the words of who did it.",
@@ -83,6 +86,7 @@ FIELDS: Final[dict[str, str]] = {
     "retry_in_ms": "How long to wait before connecting again, in ms.",
     "rider_id": "The rider's user id.",
     "role": "The role of the user.",
+    "seen_at": "When the newest point came in, in ms since the epoch.",
     "sender_id": "The user id of who wrote it.",
     "sent_at": "When the server stored it, in ms since the epoch.",
     "seq": "The message's number in its conversation: 1, 2, 3, … without holes.",
@@ -113,6 +117,10 @@ OF_TYPES: Final[dict[str, dict[str, str]]] = {
         "after_seq": "The oldest messages above this seq. Not together with `before_seq`.",
         "before_seq": "The newest messages below this seq. Not together with `after_seq`.",
     },
+    "DriversNearby": {
+        "lat": "Degrees north, WGS84; no nearer to a pole than 85.",
+        "limit": "How many at most, the nearest.",
+    },
     "Draft": {"kind": "What kind of message it is; `system` is the service's to write."},
     "DriverStatus": {"status": "Whether the driver takes trips."},
     "Error": {"message": "What went wrong, for people.", "trip": "With `conflict`: as it is now."},
@@ -129,6 +137,7 @@ OF_TYPES: Final[dict[str, dict[str, str]]] = {
         "before_seq": "The newest messages below this seq. Not with `after_seq` or `cursor`.",
         "cursor": "`next_cursor` of the page before. Not with `before_seq` or `after_seq`.",
     },
+    "NearbyDriver": {"driver_id": "The driver's user id."},
     "Offer": {
         "driver_id": "The user id of the driver who may accept.",
         "expires_at": "In ms since the epoch; not there for an offer without end.",

@@ -5,6 +5,7 @@ The trip goes through its states by the rules of `models.trips`, so that example
 
 from typing import Final
 
+from handlers.answers import NearbyDriver
 from models import trips
 from models.facts import Hearing, TripDriver
 from models.identity import Identity, Role
@@ -67,4 +68,14 @@ SUPPORT: Final = Conversation(
     title="A lost umbrella",
 )
 POINT: Final = Point(52.52391, 13.40833, NOW + 80_000, 1_812, 84.5, 8.3, 5.0)
+NEARBY: Final = NearbyDriver(
+    driver_id=DRIVER.user_id,
+    lat=POINT.lat,
+    lng=POINT.lng,
+    distance_m=158,
+    seen_at=NOW + 80_120,
+    age_ms=430,
+    heading=POINT.heading,
+    speed=POINT.speed,
+)
 PRESENCE: Final = TripDriver(TRIP_ID, Hearing.LIVE, NOW + 80_120)

@@ -1,0 +1,104 @@
+"""The geo index of available drivers, on a real Redis. Tests keep apart by places on the map."""
+
+from collections.abc import AsyncIterator
+from math import cos, radians
+
+import pytest
+
+from models.commands import DriverAvailability
+from models.errors import Unavailable
+from models.fields import Id
+from models.points import Point, Sighting
+from realtime.embedded import EmbeddedStores
+from realtime.nearby import EVERY_MS, MARGIN_M, NearbyIndex
+from realtime.redis_address import RedisAddress
+from tests.conftest import fresh, now
+from tests.relay import Relay
+
+DEGREE_M = 111_195
+
+
+def known(driver_id: Id) -> DriverAvailability | None:
+    """Everybody is available whose name does not say otherwise."""
+    return DriverAvailability.BUSY if driver_id.startswith("busy") else DriverAvailability.AVAILABLE
+
+
+def seen(driver_id: Id, lat: float, lng: float, seen_at: int | None = None) -> Sighting:
+    at = now() if seen_at is None else seen_at
+    return Sighting(driver_id, Point(lat=lat, lng=lng, ts=at, seq=1), "phone", at)
+
+
+@pytest.fixture
+async def index(stores: EmbeddedStores) -> AsyncIterator[NearbyIndex]:
+    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+        yield NearbyIndex(redis, known)
+
+
+async def found(
+    index: NearbyIndex, lat: float, lng: float, radius_m: int = 1_000, at_most: int = 50
+) -> int:
+    return len(await index.around(lat, lng, radius_m, at_most))
+
+
+async def test_only_available_drivers_are_in_it(index: NearbyIndex) -> None:
+    await index.note([seen(fresh("dan"), -41, 10), seen(fresh("busy"), -41, 10)])
+    await index.note([seen(fresh("busy"), -41, 10)])
+    assert await found(index, -41, 10) == 1
+
+
+async def test_the_nearest_are_found_however_far_they_are(index: NearbyIndex) -> None:
+    for metres in (90_000, 40_000, 700, 100):
+        await index.note([seen(fresh(f"at-{metres}"), -42 + metres / DEGREE_M, 10)])
+    for radius_m, drivers in ((99 + MARGIN_M, 1), (50_000, 3), (100_000, 4)):
+        assert await found(index, -42, 10, radius_m) == drivers
+    assert await found(index, -42.01, 10, 500) == 0
+    assert await found(index, -42, 10, 100_000, at_most=2) == 2
+
+
+@pytest.mark.parametrize("lng", [180.0, -180.0, 179.9999])
+@pytest.mark.parametrize("lat", [-17.5, 84.9, -84.9])
+async def test_a_circle_across_the_antimeridian_is_whole(
+    index: NearbyIndex, lat: float, lng: float
+) -> None:
+    near = 400 / (DEGREE_M * cos(radians(lat)))
+    around = [-180 + near, 180 - near, 180.0, -180.0]
+    before = await found(index, lat, lng)
+    await index.note([seen(fresh("dan"), lat, place) for place in around])
+    assert await found(index, lat, lng) == before + 4
+
+
+async def test_who_is_at_a_pole_is_left_out_and_keeps_nobody_out(index: NearbyIndex) -> None:
+    await index.note([seen(fresh("amundsen"), -90, 0), seen(fresh("dan"), -43, 10)])
+    assert await found(index, -43, 10) == 1
+    assert await found(index, -85, 0, 100_000) == 0
+
+
+async def test_who_is_not_seen_any_more_is_forgotten(index: NearbyIndex) -> None:
+    dan, eve = fresh("dan"), fresh("eve")
+    await index.note([seen(dan, -44, 10, 10_000), seen(eve, -44, 10, 20_000)])
+    await index.note([seen(dan, -44, 10, 5_000)])
+    await index.forget_unseen(10_000 + EVERY_MS)
+    assert await found(index, -44, 10) == 2
+    await index.forget_unseen(20_000 + EVERY_MS)
+    assert await found(index, -44, 10) == 1
+    await index.forget_unseen(20_001 + EVERY_MS)
+    assert await found(index, -44, 10) == 0
+
+
+async def test_a_place_is_put_right_now_and_then(index: NearbyIndex) -> None:
+    dan, at = fresh("dan"), now()
+    for seen_at, lat in ((at, -45.0), (at + EVERY_MS - 1, -46.0)):
+        await index.note([seen(dan, lat, 10, seen_at)])
+    assert (await found(index, -45, 10), await found(index, -46, 10)) == (1, 0)
+    await index.note([seen(dan, -46, 10, at + EVERY_MS)])
+    assert (await found(index, -45, 10), await found(index, -46, 10)) == (0, 1)
+
+
+async def test_without_redis_nobody_can_tell(stores: EmbeddedStores) -> None:
+    async with Relay.to(str(stores.redis_url)) as relay:
+        relay.cut()
+        async with RedisAddress.parse(relay.url).client() as redis:
+            away = NearbyIndex(redis, known)
+            with pytest.raises(Unavailable):
+                await away.around(0, 0, 1_000, 10)
+            await away.forget_unseen(0)
