@@ -25,8 +25,9 @@ class Publish(Protocol):
         """Tell a fact to a room's members, here and on every other instance.
 
         Never waits and never fails; at most once. `source` is whom the fact is of: the author (key)
-        of typing, the connection that sent a receipt. `version` is the one that the trip had when a
-        message, receipt or typing was allowed: nobody has it who was taken off before.
+        of typing, the connection that sent a receipt, the driver who arrives. `version` is the one
+        that the trip had when a message, receipt or typing was allowed: nobody has it who was taken
+        off before.
         """
 
 

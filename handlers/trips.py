@@ -8,9 +8,10 @@ from msgspec.structs import replace
 
 from handlers import access
 from handlers.answers import Answer, TripIs
-from handlers.ports import Clock, Publish
+from handlers.ports import Clock, Drivers, Publish
 from models import rooms, stores, trips
 from models.commands import TripCreate, TripDecline, TripEdit, TripOffer, TripUpdate
+from models.distances import distance_m
 from models.errors import (
     Closed,
     Conflict,
@@ -30,6 +31,8 @@ from models.trips import Offer, Relation, Status, Trip, WatchedTrip
 
 WRONG_PINS: Final = 5
 PIN_LOCK_MS: Final = 60_000
+KNOWN_PLACE_MS: Final = 30_000
+"""How old a driver's newest point may be to tell where the driver is."""
 EXPIRED_AT_ONCE: Final = 500
 _ATTEMPTS: Final = 50
 """How often a change is tried anew after somebody else's was faster."""
@@ -42,13 +45,23 @@ class TripHandler:
     """What the `trip:*` commands do. Answered means stored; then everybody concerned is told."""
 
     def __init__(
-        self, kept: stores.Stores, publish: Publish, clock: Clock, chat_after_end_ms: Millis
+        self,
+        kept: stores.Stores,
+        publish: Publish,
+        clock: Clock,
+        drivers: Drivers,
+        *,
+        chat_after_end_ms: Millis,
+        arrival_radius_m: int,
     ) -> None:
+        """`arrival_radius_m` is how near to the pickup a driver has arrived; 0 is anywhere."""
         self._trips = kept.trips
         self._messages = kept.messages
         self._publish = publish
         self._clock = clock
+        self._drivers = drivers
         self._chat_after_end_ms = chat_after_end_ms
+        self._arrival_radius_m = arrival_radius_m
 
     async def create(self, caller: Identity, command: TripCreate) -> TripIs:
         now = self._clock()
@@ -117,6 +130,8 @@ class TripHandler:
                 driver_id=command.driver_id,
                 reason=command.reason,
             )
+            if command.status is Status.ARRIVED and relation is Relation.DRIVER:
+                await self._check_arrival(trip, caller.user_id)
             starts = command.status is Status.IN_PROGRESS and relation is Relation.DRIVER
             if starts and not pin_checked:
                 await self._check_pin(trip, command.pin)
@@ -232,6 +247,19 @@ class TripHandler:
             return  # nobody begins to follow it any more
         for key in trips.followers(trip):
             self._publish(rooms.user(key.partition(":")[2]), Follow(key, trip.id))
+
+    async def _check_arrival(self, trip: Trip, driver_id: Id) -> None:
+        """Raise Forbidden where the driver is known to be elsewhere than at the pickup."""
+        seen = await self._drivers.newest(driver_id) if self._arrival_radius_m else None
+        if seen is None or self._clock() - seen.point.ts >= KNOWN_PLACE_MS:
+            return
+        away_m = round(distance_m(seen.point.lat, seen.point.lng, trip.pickup.lat, trip.pickup.lng))
+        if away_m > self._arrival_radius_m:
+            raise Forbidden(
+                f"the driver is {away_m} m away from the pickup, not {self._arrival_radius_m} m",
+                path="status",
+                distance_m=away_m,
+            )
 
     async def _check_pin(self, trip: Trip, pin: str | None) -> None:
         if trip.pin is None:

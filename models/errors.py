@@ -46,12 +46,17 @@ class TokenExpired(Unauthorized):
 
 
 class Forbidden(RidewireError):
-    """Known to the caller, but not for it to do. `path` names the field that is refused."""
+    """Known to the caller, but not for it to do. `path` names the field that is refused.
+
+    `distance_m` is how far from the pickup a driver is who says that it has arrived.
+    """
 
     code = "forbidden"
 
-    def __init__(self, message: str, path: str | None = None) -> None:
-        super().__init__(message, path=path)
+    def __init__(
+        self, message: str, path: str | None = None, distance_m: int | None = None
+    ) -> None:
+        super().__init__(message, path=path, distance_m=distance_m)
 
 
 class NotFound(RidewireError):

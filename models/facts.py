@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from msgspec import UNSET, Struct, UnsetType
 
+from models.eta import Destination
 from models.fields import Accuracy, Heading, Id, Latitude, Longitude, Millis, Number, Speed
 from models.identity import Role
 from models.messages import Message
@@ -135,6 +136,18 @@ class TripDriver(Struct, frozen=True):
     last_seen: Millis | None
 
 
+class TripEta(Struct, frozen=True):
+    """When the trip's driver arrives: how far it has to go, and how long that takes, s."""
+
+    event: ClassVar[str] = "trip:eta"
+
+    trip_id: Id
+    to: Destination
+    distance_m: Number
+    duration_s: Number
+    at: Millis
+
+
 class SessionExpiring(Struct, frozen=True):
     event: ClassVar[str] = "session:expiring"
 
@@ -206,7 +219,7 @@ class Revoked(Struct, frozen=True):
 
 Kept = TripStatus | Message
 """Facts that MongoDB keeps, numbered without holes within their room."""
-Passing = ChatReceipt | ChatTyping | TripLocation | TripDriver
+Passing = ChatReceipt | ChatTyping | TripLocation | TripDriver | TripEta
 """Facts that a later one or a snapshot makes up for: delivered at most once."""
 Control = Follow | ChatOpened | ChatClosed | Arrived | Pushed | Revoked
 Fact = Kept | Passing | Control

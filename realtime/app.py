@@ -19,7 +19,8 @@ from handlers.snapshots import Snapshots
 from handlers.trips import TripHandler
 from models import mongo, rooms
 from models.errors import Unavailable
-from models.fields import Millis
+from models.eta import Plan
+from models.fields import Id, Millis
 from models.filter import Limits
 from models.presence import PresenceLimits
 from realtime import dispatch, keys, lag
@@ -28,6 +29,8 @@ from realtime.bus import Bus
 from realtime.counting import Key
 from realtime.draining import send_away
 from realtime.drivers import RedisDrivers
+from realtime.etas import Etas
+from realtime.feeds import TripFeed
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.http import api, documents
@@ -38,6 +41,7 @@ from realtime.http.requests import MAX_BODY
 from realtime.hub import Hub
 from realtime.identities import Identities
 from realtime.metrics import Metrics
+from realtime.osrm import Osrm
 from realtime.provider_keys import ProviderKeys
 from realtime.recent_revocations import RecentRevocations
 from realtime.redis_address import RedisAddress
@@ -48,6 +52,7 @@ from realtime.sessions import Sessions
 from realtime.settings import Settings
 from realtime.tasks import Tasks
 from realtime.tokens import Tokens
+from realtime.watchers import Watchers
 
 _log = logging.getLogger(__name__)
 
@@ -55,6 +60,8 @@ SWEEP_OFFERS_S: Final = 0.5
 SWEEP_FOLLOWED_S: Final = 1.5
 CHECK_WATCHED_S: Final = 1.0
 FORGET_UNSEEN_S: Final = 1.0
+LOOK_FOR_ETAS_S: Final = 0.1
+FORGET_ETAS_S: Final = 60.0
 SETTLE_S: Final = 1.0
 FAILED_PAUSE_S: Final = 0.5
 PROBE_REDIS_S: Final = 0.5
@@ -122,6 +129,8 @@ class Instance:
         instance._tasks.start(_regularly(SWEEP_FOLLOWED_S, instance._following.sweep))
         instance._tasks.start(_regularly(CHECK_WATCHED_S, instance._check_watched))
         instance._tasks.start(_regularly(FORGET_UNSEEN_S, instance._forget_unseen))
+        instance._tasks.start(_regularly(LOOK_FOR_ETAS_S, instance._etas.look))
+        instance._tasks.start(_regularly(FORGET_ETAS_S, instance._forget_etas))
         return instance
 
     async def drain(self) -> None:
@@ -138,6 +147,8 @@ class Instance:
         await self._gateway.engine.stop()
         await self._tasks.stop()
         await self._drivers.flush()
+        if self._osrm is not None:
+            await self._osrm.close()
         await self._scraping.close()
         await self._bus.close()
         await self._redis.aclose()
@@ -159,7 +170,28 @@ class Instance:
             metrics=self._metrics,
         )
         self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)
-        self._trips = TripHandler(kept, self._hub.publish, now, settings.chat_after_trip_ms)
+        self._trips = TripHandler(
+            kept,
+            self._hub.publish,
+            now,
+            self._drivers,
+            chat_after_end_ms=settings.chat_after_trip_ms,
+            arrival_radius_m=settings.arrival_radius_m,
+        )
+        self._osrm = (
+            None
+            if settings.osrm_url is None
+            else Osrm(settings.osrm_url, self._metrics.routes.counts)
+        )
+        self._etas = Etas(
+            shown=self._hub.take_shown,
+            plan=self._plan_of,
+            publish=self._hub.publish,
+            clock=now,
+            tasks=self._tasks,
+            router=self._osrm,
+            watched=Watchers(self._redis, self._following.watched).of,
+        )
         self._chat = ChatHandler(kept, self._hub.publish, now)
         self._gateway = self._new_gateway(settings)
         self._gateway.add(self._new_rides(settings))
@@ -291,6 +323,14 @@ class Instance:
 
     async def _check_watched(self) -> None:
         self._following.check_watched()
+
+    async def _forget_etas(self) -> None:
+        self._etas.forget()
+
+    def _plan_of(self, trip_id: Id) -> Plan | None:
+        """What the driver of a trip has before it; the driver is connected here."""
+        feed = self._following.feeds.get(rooms.trip(trip_id))
+        return feed.plan if isinstance(feed, TripFeed) else None
 
     async def _forget_unseen(self) -> None:
         await self._drivers.nearby.forget_unseen(now() - self._presence.stale_ms)

@@ -7,18 +7,21 @@ members hear them in order; passing facts go straight on.
 from typing import Final
 
 import msgspec
+from msgspec import UNSET
 
 from models import rooms
+from models.eta import Plan, plan_of
 from models.facts import Hearing, TripDriver, TripLocation, TripStatus, WatchedStatus
 from models.fields import Id, Millis
 from models.identity import Identity, Role
 from models.messages import Message
-from models.points import Point, Sighting
+from models.points import Place, Point, Sighting
 from models.presence import APPROACH_MS, PresenceLimits
 from models.rooms import Room
 from models.trips import (
     PARTIES,
     SERVED,
+    Changed,
     Event,
     Offer,
     Relation,
@@ -184,13 +187,14 @@ class Feed:
 class Signal:
     """What is heard of the driver who serves a trip."""
 
-    __slots__ = ("hearing", "last_seen", "location", "since", "ts")
+    __slots__ = ("eta", "hearing", "last_seen", "location", "since", "ts")
 
     def __init__(self, since: Millis) -> None:
         """`since` (ms) is when the driver came onto the trip: from then on it is waited for."""
         self.hearing: Hearing | None = None
         self.last_seen: Millis | None = None
         self.location: Encoded | None = None
+        self.eta: Encoded | None = None
         self.ts: Millis = -1
         self.since = since
 
@@ -198,7 +202,18 @@ class Signal:
 class TripFeed(Feed):
     """A trip with local members: its status, its chat, and what is live while somebody looks."""
 
-    __slots__ = ("driver_id", "offer", "signal", "status", "trip_id", "versions", "watchers")
+    __slots__ = (
+        "driver_id",
+        "dropoff",
+        "offer",
+        "pickup",
+        "signal",
+        "status",
+        "stops",
+        "trip_id",
+        "versions",
+        "watchers",
+    )
 
     def __init__(self, trip_id: Id) -> None:
         super().__init__(rooms.trip(trip_id))
@@ -208,6 +223,9 @@ class TripFeed(Feed):
         self.status: Status | None = None
         self.driver_id: Id | None = None
         self.offer: Offer | None = None
+        self.pickup: Place | None = None
+        self.dropoff: Place | None = None
+        self.stops: tuple[Place, ...] = ()
         self.signal = Signal(0)
 
     @property
@@ -220,6 +238,11 @@ class TripFeed(Feed):
 
     def began_after(self, member: Member) -> bool:
         return self.versions.began > member.heard[VERSIONS] or super().began_after(member)
+
+    @property
+    def plan(self) -> Plan | None:
+        """What the trip's driver has before it."""
+        return plan_of(self.status, self.driver_id, self.pickup, self.dropoff, self.stops)
 
     def remove(self, member: Member) -> None:
         super().remove(member)
@@ -235,6 +258,7 @@ class TripFeed(Feed):
         newly_driving = []
         if newest is None:
             self._set(trip.events[-1])
+            self.pickup, self.dropoff, self.stops = trip.pickup, trip.dropoff, trip.stops
             self.signal = Signal(served_since(trip))
             for _, fact in self.versions.start(trip.version):
                 newly_driving += self._apply(fact)
@@ -289,6 +313,8 @@ class TripFeed(Feed):
         known = seen.point.ts if seen is not None else -1
         if signal.ts > known and self.is_served:
             self.show_newest(member.connection)
+        if signal.eta is not None and self.is_served:
+            member.connection.send(signal.eta, passing=True)
 
     def unwatch(self, member: Member) -> None:
         self.watchers.pop(member.connection, None)
@@ -337,6 +363,13 @@ class TripFeed(Feed):
         ):
             connection.missed.add(self)
 
+    def take_eta(self, driver_id: str, event: Encoded) -> None:
+        """When this driver arrives, unless it is not the trip's."""
+        if driver_id == self.driver_id and self.is_served:
+            self.signal.eta = event
+            for connection in self.watchers:
+                connection.send(event, passing=True)
+
     def take_typing(self, event: Encoded, source: str) -> None:
         """Who is writing, for subscribed parties but the author (its key)."""
         for member in self.watchers.values():
@@ -374,7 +407,17 @@ class TripFeed(Feed):
     def _set(self, newest: Event | TripStatus) -> None:
         if newest.driver_id != self.driver_id or newest.status not in SERVED:
             self.signal = Signal(newest.at)
+        if newest.status is not self.status:
+            self.signal.eta = None
+        if newest.changed is not None:
+            self._set_places(newest.changed)
         self.status, self.driver_id, self.offer = newest.status, newest.driver_id, newest.offer
+
+    def _set_places(self, changed: Changed) -> None:
+        if changed.dropoff is not UNSET:
+            self.dropoff = changed.dropoff
+        if changed.stops is not UNSET:
+            self.stops = changed.stops
 
     def _note_driving(self, member: Member) -> None:
         if member.relation is Relation.DRIVER and self.is_served:

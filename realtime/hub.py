@@ -18,6 +18,7 @@ from models.facts import (
     Follow,
     Pushed,
     Revoked,
+    TripEta,
     TripLocation,
     TripStatus,
 )
@@ -74,6 +75,7 @@ class Hub:
         self._sent = metrics.sent.counts
         self._shown = metrics.relay.shown
         self._arrived = metrics.relay.arrived
+        self._newest: dict[Id, TripLocation] = {}
 
     def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
         """See `handlers.ports.Publish`.
@@ -93,6 +95,7 @@ class Hub:
     def show(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
         """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
         self._published[_LOCATION] += 1
+        self._newest[location.trip_id] = location
         room = rooms.live(location.trip_id)
         event = Encoded(_LOCATION, location)
         watched = self._following.watched.get(room)
@@ -102,6 +105,11 @@ class Hub:
                 self._shown[seen_at] += sent
         envelope = Envelope(_LOCATION, location.ts, driver_id, event.json, seen_at)
         self._bus.publish(keys.channel(room), _encode(envelope))
+
+    def take_shown(self) -> dict[Id, TripLocation]:
+        """The newest location of each trip that was shown from here since the last call."""
+        newest, self._newest = self._newest, {}
+        return newest
 
     def receive(self, channel: str, message: bytes) -> None:
         """A message of another instance."""
@@ -125,6 +133,10 @@ class Hub:
         name = envelope.event
         if name in _CONTROL:
             self._steer(room, fact or msgspec.json.decode(event.json, type=_CONTROL[name]))
+        elif name == TripEta.event:
+            watched = self._following.watched.get(room)
+            if watched is not None:
+                watched.take_eta(source, event)
         elif name == ChatTyping.event:
             feed = self._following.watched.get(room) or self._following.feeds.get(room)
             if feed is not None and not self._is_late(feed, envelope.version):

@@ -130,11 +130,16 @@ class Metrics:
             Tally("ridewire_sent_events", "Events handed to clients' transports.", "event")
         )
         self.sent.elsewhere = lambda: {TripLocation.event: self.relay.deliveries}
+        self.routes = self._add(
+            Tally(
+                "ridewire_routes", "Routes that OSRM was asked for, by what came of it.", "outcome"
+            )
+        )
         self.skipped = self._add(
             Tally(
                 "ridewire_skipped_events",
-                "Locations and typing that were not sent, as the client was behind. It gets the "
-                "newest location when it has caught up.",
+                "Locations, ETAs and typing that were not sent, as the client was behind. It gets "
+                "the newest location when it has caught up.",
             )
         )
         self.relay = Relay(

@@ -69,6 +69,9 @@ VARIABLES = {
     "MAX_SPEED_MPS": "how many metres per second a driver's vehicle can make, from 1 to 1000",
     "LOCATIONS_PER_S": "how many locations per second a trip is shown at most, from 1 to 1000,"
     " where 1000 shows all",
+    "OSRM_URL": "http:// or https:// and the host of an OSRM server, which is asked for routes",
+    "ARRIVAL_RADIUS_M": "how many metres from the pickup a driver may be who says that it has"
+    " arrived, from 0 to 100000, where 0 takes its word for it",
     "DRAIN_S": "within how many seconds a server that stops sends its clients away, from 0 to 3600",
 }
 """Every variable that is read, and what it is expected to be."""
@@ -101,7 +104,7 @@ _KEY_SET_URL = re.compile(
 
 
 class Url(str):
-    """The address of a store. Its repr tells neither user, password nor options."""
+    """The address of a store or service. Its repr tells neither user, password nor options."""
 
     __slots__ = ()
     form: ClassVar[re.Pattern[str]] = _URL
@@ -151,6 +154,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_accuracy_m: int
     max_speed_mps: int
     locations_per_s: int
+    osrm_url: Url | None
+    """None: arrivals are worked out along straight lines."""
+    arrival_radius_m: int
+    """0: anywhere."""
     drain_s: int
 
     @classmethod
@@ -182,6 +189,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             max_accuracy_m=read.one("MAX_ACCURACY_M", _whole(1, 10_000), 200),
             max_speed_mps=read.one("MAX_SPEED_MPS", _whole(1, 1_000), 70),
             locations_per_s=read.one("LOCATIONS_PER_S", _whole(1, 1_000), 5),
+            osrm_url=read.one("OSRM_URL", _url("http", "https"), None),
+            arrival_radius_m=read.one("ARRIVAL_RADIUS_M", _whole(0, 100_000), 250),
             drain_s=read.one("DRAIN_S", _whole(0, 3600), 25),
         )
         read.check(_contradictions(settings))

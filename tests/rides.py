@@ -123,5 +123,5 @@ def seqs(client: Client, conversation_id: str) -> list[int]:
 
 
 def point(seq: int, **fields: Any) -> dict[str, Any]:
-    """A driver's position at this moment."""
-    return {"lat": 52.51, "lng": 13.41, "ts": now() + seq, "seq": seq, **fields}
+    """A driver's position at this moment, not far from the pickup."""
+    return {"lat": 52.501, "lng": 13.401, "ts": now() + seq, "seq": seq, **fields}

@@ -49,6 +49,13 @@ export interface ServerToClientEvents {
   "trip:driver": (payload: TripDriver) => void;
 
   /**
+   * To: Subscribers, while the driver heads for the pickup or the dropoff.
+   *
+   * At most once: a later one or a snapshot makes up for it.
+   */
+  "trip:eta": (payload: TripEta) => void;
+
+  /**
    * To: Parties, the sender's other devices too, and subscribed staff.
    *
    * In order and without holes while connected; a repair follows what was missed.
@@ -346,6 +353,9 @@ export interface ConversationIs {
   conversation: Conversation;
 }
 
+/** What a driver heads for. */
+export type Destination = "pickup" | "dropoff";
+
 /**
  * A message as its sender asks for it: `chat:send`.
  *
@@ -452,6 +462,8 @@ export interface RidewireError {
   allowed?: Status[];
   /** With `rate_limited`: how long to wait, in ms. */
   retry_after_ms?: number;
+  /** With `forbidden` of an arrival: how far away the pickup is, in metres. */
+  distance_m?: number;
 }
 
 /** One change of a trip. `by` is the caller's user id, null for the server's own (an expiry). */
@@ -521,6 +533,8 @@ export interface HttpError {
   allowed?: Status[];
   /** With `rate_limited`: how long to wait, in ms. */
   retry_after_ms?: number;
+  /** With `forbidden` of an arrival: how far away the pickup is, in metres. */
+  distance_m?: number;
   /** Names the request in the server's log; also in `X-Request-Id`. */
   request_id: string;
 }
@@ -1001,6 +1015,20 @@ export type TripEditBody = {
       metadata: FreeForm;
     }
 );
+
+/** When the trip's driver arrives. */
+export interface TripEta {
+  /** The trip. */
+  trip_id: string;
+  /** Where the driver heads for. */
+  to: Destination;
+  /** How far the driver has to go, in metres. */
+  distance_m: number;
+  /** How long that takes, in seconds. */
+  duration_s: number;
+  /** When it was worked out, in ms since the epoch, by the server's clock. */
+  at: number;
+}
 
 /** The trip as it is now, in the caller's view. */
 export interface TripIs {

@@ -53,6 +53,7 @@ EVENTS: Mapping[str, list[type[Struct]]] = {
     "trip:status": [facts.TripStatus, facts.WatchedStatus],
     "trip:location": [facts.TripLocation],
     "trip:driver": [facts.TripDriver],
+    "trip:eta": [facts.TripEta],
     "chat:message": [],  # its fields are those of the shape `message`
     "chat:receipt": [facts.ChatReceipt],
     "chat:typing": [facts.ChatTyping],
@@ -179,7 +180,7 @@ def test_every_error_code_is_described_with_whether_to_retry() -> None:
 def test_errors_have_the_details_that_are_described() -> None:
     described = {row["Code"]: {*row["Also has"].split(", ")} - {"—"} for row in _error_rows()}
     raised: list[RidewireError] = [
-        errors.Forbidden("", path="pin"),
+        errors.Forbidden("", path="pin", distance_m=1),
         errors.Invalid("an id", path="trip_id"),
         errors.Conflict("", trip={}),
         errors.IllegalTransition("", allowed=[]),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from handlers.trips import EXPIRED_AT_ONCE
+from handlers.trips import EXPIRED_AT_ONCE, KNOWN_PLACE_MS
 from models import rooms
 from models.commands import TripCreate, TripDecline, TripEdit, TripOffer, TripUpdate
 from models.errors import (
@@ -23,10 +23,12 @@ from models.errors import (
 )
 from models.facts import Follow, TripStatus
 from models.identity import Identity, Role
+from models.points import Point, Sighting
 from models.stores import TripRecord
 from models.trips import Event, Offer, Status, Trip, followers
 from tests.handlers.world import (
     ANN,
+    ARRIVAL_RADIUS_M,
     DAN,
     DAY_MS,
     EVE,
@@ -38,6 +40,7 @@ from tests.handlers.world import (
     MemoryTrips,
     Told,
     World,
+    agent,
     rider,
 )
 
@@ -392,6 +395,55 @@ class TestMoves:
         assert (await world.stored(trip.id)).trip == won[0]
         assert statuses(world.told, trip.id) == [2]
         assert follows(world.told) == [(f"user:{won[0].driver_id}", f"driver:{won[0].driver_id}")]
+
+
+class TestArrivals:
+    """`HERE` is the pickup; a degree of latitude is some 111 km."""
+
+    def see(self, world: World, metres: float, age_ms: int = 0) -> None:
+        """The driver is seen so far north of the pickup."""
+        ts = NOW - age_ms
+        point = Point(lat=HERE.lat + metres / 111_195, lng=HERE.lng, ts=ts, seq=1)
+        world.drivers.saw(Sighting("dan", point, "phone", ts))
+
+    async def test_a_driver_who_is_elsewhere_has_not_arrived(self, world: World) -> None:
+        trip = await world.trip_in("arriving")
+        self.see(world, ARRIVAL_RADIUS_M + 1)
+        with pytest.raises(Forbidden) as refused:
+            await world.move(DAN, trip, "arrived")
+        assert refused.value.details == {"path": "status", "distance_m": ARRIVAL_RADIUS_M + 1}
+        assert (await world.stored(trip.id)).trip == trip
+        self.see(world, ARRIVAL_RADIUS_M)
+        assert (await world.move(DAN, trip, "arrived")).status is Status.ARRIVED
+
+    async def test_the_word_of_a_driver_counts_of_whom_nothing_newer_is_known(
+        self, world: World
+    ) -> None:
+        trip = await world.trip_in("accepted")
+        self.see(world, 50_000, KNOWN_PLACE_MS - 1)
+        with pytest.raises(Forbidden):
+            await world.move(DAN, trip, "arrived")
+        self.see(world, 50_000, KNOWN_PLACE_MS)
+        assert (await world.move(DAN, trip, "arrived")).status is Status.ARRIVED
+
+    @pytest.mark.parametrize("who", [agent("dan"), SERVICE])
+    async def test_the_word_of_staff_always_counts(self, world: World, who: Identity) -> None:
+        trip = await world.trip_in("accepted")
+        self.see(world, 50_000)
+        assert (await world.move(who, trip, "arrived")).status is Status.ARRIVED
+
+    async def test_a_driver_may_repeat_it_from_elsewhere(self, world: World) -> None:
+        trip = await world.trip_in("accepted")
+        arrived = await world.move(DAN, trip, "arrived")
+        self.see(world, 50_000)
+        assert await world.move(DAN, trip, "arrived") == arrived
+        assert (await world.move(DAN, arrived, "in_progress")).status is Status.IN_PROGRESS
+
+    async def test_without_a_radius_anywhere_will_do(self) -> None:
+        world = World(arrival_radius_m=0)
+        trip = await world.trip_in("accepted")
+        self.see(world, 50_000)
+        assert (await world.move(DAN, trip, "arrived")).status is Status.ARRIVED
 
 
 class TestRepeats:

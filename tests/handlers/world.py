@@ -36,6 +36,7 @@ from models.trips import Status, Trip, followers
 NOW = 1_800_000_000_000
 DAY_MS = 86_400_000
 LOCATIONS_PER_S = 5
+ARRIVAL_RADIUS_M = 250
 HERE, THERE = Place(52.5, 13.4), Place(48.1, 11.6)
 WAY_TO: dict[str, list[str]] = {
     "requested": [],
@@ -388,12 +389,21 @@ def memory_stores(trips: MemoryTrips | None = None) -> Stores:
 class World:
     """All handlers on the same stores."""
 
-    def __init__(self, trips: MemoryTrips | None = None) -> None:
+    def __init__(
+        self, trips: MemoryTrips | None = None, arrival_radius_m: int = ARRIVAL_RADIUS_M
+    ) -> None:
         self.clock = Clock()
         self.stores = memory_stores(trips)
         self.drivers = MemoryDrivers()
         self.told: list[Told] = []
-        self.trips = TripHandler(self.stores, self.publish, self.clock, DAY_MS)
+        self.trips = TripHandler(
+            self.stores,
+            self.publish,
+            self.clock,
+            self.drivers,
+            chat_after_end_ms=DAY_MS,
+            arrival_radius_m=arrival_radius_m,
+        )
         self.chat = ChatHandler(self.stores, self.publish, self.clock)
         self.later = Later(self.clock)
         self.locations = LocationHandler(

@@ -165,7 +165,7 @@ def test_no_words_are_about_what_is_not_there() -> None:
 
 def test_errors_have_the_fields_that_refusals_have() -> None:
     raised = [
-        errors.Forbidden("", path="pin"),
+        errors.Forbidden("", path="pin", distance_m=1),
         errors.Invalid("an id", path="trip_id"),
         errors.Conflict("", trip={}),
         errors.IllegalTransition("", allowed=[]),

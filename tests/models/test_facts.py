@@ -112,7 +112,7 @@ class TestNames:
     def test_the_events_are_the_documented_ones(self) -> None:
         told = {kind.event for kind in get_args(Fact) if kind not in get_args(Control)}
         assert told == {
-            *("trip:status", "trip:location", "trip:driver"),
+            *("trip:status", "trip:location", "trip:driver", "trip:eta"),
             *("chat:message", "chat:receipt", "chat:typing"),
         }
 

@@ -27,7 +27,7 @@ async def test_a_ride_from_request_to_completion(
     snapshot = await rider.ok("trip:subscribe", {"trip_id": trip_id})
     assert snapshot["trip"]["driver_id"] == driver_id
 
-    point = {"lat": 52.51, "lng": 13.41, "ts": now(), "seq": 1, "heading": 90}
+    point = {"lat": 52.501, "lng": 13.401, "ts": now(), "seq": 1, "heading": 90}
     assert await driver.ok("driver:location", point) == {"ok": True, "accepted": 1, "rejected": []}
     assert await rider.hears("trip:location") == {"trip_id": trip_id, **point}
     assert (await rider.hears("trip:driver"))["connection"] == "live"

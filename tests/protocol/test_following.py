@@ -138,10 +138,12 @@ async def test_staff_hears_only_what_it_subscribed_to(
     await happens(second, "arriving", 1)
     await happens(first, "arriving", 2)
     await staff.hears("chat:receipt")
+    await staff.hears("trip:eta")
     assert _of_trip(staff, second) == []
     assert set(_of_trip(staff, first)) == {
         "trip:location",
         "trip:driver",
+        "trip:eta",
         "trip:status",
         "chat:message",
         "chat:receipt",
@@ -205,6 +207,7 @@ async def test_a_viewer_sees_the_trip_without_people_and_chat(
     await people.rider.ok("chat:typing", {"conversation_id": trip_id, "typing": True})
     await say(people.driver, trip_id, "hello")
     await people.driver.ok("chat:receipt", {"conversation_id": trip_id, "read_seq": 2})
+    await viewer.hears("trip:eta")
     edit = {"trip_id": trip_id, "metadata": {"bags": 2}, "dropoff": PICKUP}
     edited = (await people.dispatcher.ok("trip:edit", edit))["trip"]["events"][-1]
     cancel = {"trip_id": trip_id, "status": "cancelled", "reason": "ill"}
@@ -229,6 +232,7 @@ async def test_a_viewer_sees_the_trip_without_people_and_chat(
         "trip:status",
         "trip:location",
         "trip:driver",
+        "trip:eta",
     }
     for secret in ("hello", "4711", people.rider.user_id, people.driver.user_id, "ill", "bags"):
         assert secret not in repr(viewer.events)

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from models import rooms
-from models.facts import ChatReceipt, ChatTyping, Hearing, TripLocation, TripStatus
+from models.eta import Destination, Plan
+from models.facts import ChatReceipt, ChatTyping, Hearing, TripEta, TripLocation, TripStatus
 from models.identity import Identity, Role
 from models.messages import Kind, Message
 from models.points import Place, Point, Sighting
@@ -30,7 +31,7 @@ from realtime.feeds import Feed, Member, TripFeed
 from realtime.wire import JSON, Encoded, Frame
 
 NOW = 1_800_000_000_000
-HERE = Place(52.5, 13.4)
+HERE, THERE = Place(52.5, 13.4), Place(48.1, 11.6)
 LIMITS = PresenceLimits(stale_ms=10_000, offline_ms=60_000)
 
 RITA = Identity("rita", Role.RIDER, expires_at=NOW * 2)
@@ -86,6 +87,11 @@ class Client:
     def located(self) -> list[int]:
         """The times of the locations, ms from now."""
         return [payload["ts"] - NOW for payload in self.heard("trip:location")]
+
+    @property
+    def arrivals(self) -> list[int]:
+        """In how many seconds the driver was said to arrive."""
+        return [payload["duration_s"] for payload in self.heard("trip:eta")]
 
     @property
     def hearing(self) -> list[str]:
@@ -195,6 +201,10 @@ class Ride:
         location = TripLocation.of("t1", Point(52.5, 13.4, NOW + ts, 1))
         at = NOW + (ts if now is None else now)
         self.feed.take_location(driver_id, location.number, encoded(location), at)
+
+    def arrives_in(self, seconds: int, driver_id: str = "dan") -> None:
+        eta = TripEta("t1", Destination.PICKUP, 10 * seconds, seconds, NOW)
+        self.feed.take_eta(driver_id, encoded(eta))
 
     def receive_receipt(self, source: str = "") -> None:
         self.feed.take_receipt(encoded(ChatReceipt("t1", "rita", 1, 1)), source)
@@ -835,6 +845,60 @@ class TestLocations:
         ride.move("cancelled")
         rita.catch_up()
         assert rita.located == []
+
+
+class TestEtas:
+    async def test_who_looks_hears_them_and_nobody_else(self) -> None:
+        ride = Ride(served())
+        lookers, other = [Client(RITA), Client(DAN), Client(ANN), Client(VERA)], Client(RITA)
+        ride.watch(*lookers)
+        ride.seat(other)
+        ride.arrives_in(60)
+        assert [client.arrivals for client in lookers] == [[60]] * 4
+        assert other.names == []
+
+    async def test_who_comes_later_hears_the_last_one(self) -> None:
+        ride, rita, ann = Ride(served()), Client(RITA), Client(ANN)
+        ride.watch(rita)
+        for seconds in (60, 50):
+            ride.arrives_in(seconds)
+        ride.watch(ann)
+        assert (rita.arrivals, ann.arrivals) == ([60, 50], [50])
+
+    async def test_who_comes_after_the_next_status_hears_none_of_before(self) -> None:
+        ride, rita, ann = Ride(served()), Client(RITA), Client(ANN)
+        ride.watch(rita)
+        ride.arrives_in(60)
+        ride.move("arrived")
+        ride.watch(ann)
+        assert ann.arrivals == []
+
+    async def test_those_of_another_driver_or_after_the_end_are_not_told(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        ride.arrives_in(60, driver_id="eve")
+        ride.move("cancelled")
+        ride.arrives_in(50)
+        assert rita.arrivals == []
+
+    async def test_who_reads_too_slowly_goes_without(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        rita.ear.is_behind = True
+        ride.arrives_in(60)
+        assert rita.arrivals == []
+
+    async def test_the_way_follows_what_is_edited(self) -> None:
+        ride, rita = Ride(served()), Client(RITA)
+        ride.watch(rita)
+        assert ride.feed.plan == Plan("dan", Destination.PICKUP, HERE)
+        for step in ("arrived", "in_progress"):
+            ride.move(step)
+            assert ride.feed.plan is None
+        ride.change(edited(ride.trip, Changed(dropoff=THERE, stops=(HERE,)), RITA, NOW))
+        assert ride.feed.plan == Plan("dan", Destination.DROPOFF, THERE, (HERE,))
+        ride.change(edited(ride.trip, Changed(dropoff=None), RITA, NOW))
+        assert ride.feed.plan is None
 
 
 class TestHearing:

@@ -77,6 +77,8 @@ class TestDefaults:
             max_accuracy_m=200,
             max_speed_mps=70,
             locations_per_s=5,
+            osrm_url=None,
+            arrival_radius_m=250,
             drain_s=25,
         )
 

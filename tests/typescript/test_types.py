@@ -106,7 +106,7 @@ async def test_a_ride_goes_as_its_types_say(compiled: Path, cluster: Cluster) ->
             "requested with 0 messages",
             f"offered to {driver_id}",
             "accepted",
-            "car at 52.5163, 13.3777, heading 90",
+            "car at 52.5217, 13.4128, heading 90",
             "2 On my way",
             "arriving",
             "arrived",

@@ -155,6 +155,7 @@ export const events: ServerToClientEvents = {
     exactly<string | undefined>()(change.offer?.driver_id);
   },
   "trip:location": (location) => exactly<number | undefined>()(location.heading),
+  "trip:eta": ({ to }) => exactly<"pickup" | "dropoff">()(to),
   "trip:driver": ({ connection }) => exactly<"live" | "stale" | "offline">()(connection),
   "chat:message": (message) => exactly<Message>()(message),
   "chat:receipt": ({ user_id }) => exactly<string>()(user_id),

@@ -26,7 +26,7 @@ const heard = new Promise<void>((resolve) => {
     resolve();
   });
 });
-const point = { lat: 52.5163, lng: 13.3777, ts: Date.now(), seq: 1, heading: 90 };
+const point = { lat: 52.5217, lng: 13.4128, ts: Date.now(), seq: 1, heading: 90 };
 const { accepted, rejected } = await ask(driver, "driver:location", [point, point]);
 print("driver", `${accepted} accepted, ${rejected.map(({ code }) => code)}`);
 await heard;

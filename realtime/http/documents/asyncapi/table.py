@@ -108,6 +108,12 @@ EVENTS: Final = (
         AT_MOST_ONCE,
     ),
     Heard(
+        facts.TripEta.event,
+        facts.TripEta,
+        "Subscribers, while the driver heads for the pickup or the dropoff.",
+        AT_MOST_ONCE,
+    ),
+    Heard(
         Message.event,
         Message,
         "Parties, the sender's other devices too, and subscribed staff.",

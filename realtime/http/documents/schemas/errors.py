@@ -22,7 +22,7 @@ from models.errors import (
     Unauthorized,
     Unavailable,
 )
-from models.fields import Millis
+from models.fields import Millis, Number
 from models.messages import Draft
 from models.trips import Relation, Status, Trip
 
@@ -40,6 +40,7 @@ class Error(Struct, frozen=True, omit_defaults=True, kw_only=True):
     trip: Trip | None = None
     allowed: tuple[Status, ...] | None = None
     retry_after_ms: Millis | None = None
+    distance_m: Number | None = None
 
 
 class Refusal(Struct, frozen=True, kw_only=True):

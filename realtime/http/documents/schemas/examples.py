@@ -9,6 +9,7 @@ from handlers import answers
 from handlers.answers import OpenConversation, Page, Rejected
 from models import facts
 from models.commands import DriverAvailability
+from models.eta import Destination
 from models.messages import Read
 from models.trips import Trip
 from realtime.http.documents.schemas import errors
@@ -134,6 +135,7 @@ _TOLD: Final[tuple[Struct, ...]] = (
     facts.ChatTyping(TRIP_ID, DRIVER.user_id, typing=True),
     facts.SessionEnded("replaced", retry=False),
     facts.SessionExpiring(RIDER.expires_at),
+    facts.TripEta(TRIP_ID, Destination.PICKUP, 1_240, 170, NOW + 80_200),
     facts.TripLocation.of(TRIP_ID, POINT),
     facts.TripStatus.of(TRIP_ID, ACCEPTED.events[-1]),
     facts.WatchedStatus.of(facts.TripStatus.of(TRIP_ID, EDITED.events[-1])),

@@ -43,6 +43,7 @@ FIELDS: Final[dict[str, str]] = {
         "before it."
     ),
     "distance_m": "How far away in a straight line, in metres.",
+    "duration_s": "How long that takes, in seconds.",
     "driver": "How well the trip's driver is heard; null while it has none.",
     "driver_id": "The driver's user id; null before a driver accepts.",
     "dropoff": "Where the trip goes; null where that is open.",
@@ -98,6 +99,7 @@ FIELDS: Final[dict[str, str]] = {
     "text": "What is written.",
     "title": "What it is about.",
     "token": "A JWT.",
+    "to": "Where the driver heads for.",
     "trip": "The trip as it is now, in the caller's view.",
     "trip_id": "The trip.",
     "trips": "The unfinished trips and offers of a driver or rider, complete.",
@@ -123,8 +125,13 @@ OF_TYPES: Final[dict[str, dict[str, str]]] = {
     },
     "Draft": {"kind": "What kind of message it is; `system` is the service's to write."},
     "DriverStatus": {"status": "Whether the driver takes trips."},
-    "Error": {"message": "What went wrong, for people.", "trip": "With `conflict`: as it is now."},
+    "Error": {
+        "distance_m": "With `forbidden` of an arrival: how far away the pickup is, in metres.",
+        "message": "What went wrong, for people.",
+        "trip": "With `conflict`: as it is now.",
+    },
     "HttpError": {
+        "distance_m": "With `forbidden` of an arrival: how far away the pickup is, in metres.",
         "message": "What went wrong, for people.",
         "trip": "With `conflict`: as it is now.",
     },
@@ -186,6 +193,10 @@ OF_TYPES: Final[dict[str, dict[str, str]]] = {
         "rider_id": "Trips of this rider; a rider's own if a rider asks.",
         "status": "Trips in this state.",
     },
+    "TripEta": {
+        "at": "When it was worked out, in ms since the epoch, by the server's clock.",
+        "distance_m": "How far the driver has to go, in metres.",
+    },
     "TripLocation": {"seq": "The point's, within its device."},
     "TripOffer": {
         "driver_id": "Who may accept the trip.",
@@ -216,6 +227,7 @@ SHAPES: Final[dict[str, str]] = {
     "ChatTyping": "A participant is writing, or no longer.",
     "ConversationIs": "The conversation.",
     "DriverAvailability": "What a driver says about taking trips.",
+    "Destination": "What a driver heads for.",
     "DriverStatus": "Says whether the driver takes trips.",
     "ImageData": "Where an image is, and its size.",
     "Kind": (
@@ -242,6 +254,7 @@ SHAPES: Final[dict[str, str]] = {
     "TokenRevoke": "End the sessions of one token, and refuse it from now on.",
     "TripCreate": "Asks for a trip.",
     "TripDecline": "Says no to an offer.",
+    "TripEta": "When the trip's driver arrives.",
     "TripGet": "Reads a trip.",
     "TripOffer": "Offers a requested trip to a driver, in place of an earlier offer.",
     "TripUnsubscribe": "Stops looking at a trip.",
