@@ -20,7 +20,7 @@ from models.identity import Role
 from realtime import logs
 from realtime.app import now
 from realtime.settings import Settings
-from realtime.simulation import report, traces
+from realtime.simulation import faults, report, traces
 from realtime.simulation.course import Routes
 from realtime.simulation.fleet import Fleet, Plan
 from realtime.simulation.link import CannotConnect
@@ -64,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="recorded rides to drive; lines: latitude longitude occupied unix_seconds, also .gz",
     )
+    parser.add_argument(
+        "--faults",
+        type=_faults,
+        metavar="FAULTS",
+        help="what happens to points: loss=0.05,jitter=10,teleport=0.01,duplicate=0.05,"
+        "reorder=0.05,tunnel=0.01, any of these; how often to each, jitter in metres",
+    )
 
 
 def run(options: argparse.Namespace, settings: Settings) -> int:
@@ -92,6 +99,7 @@ def _plan(options: argparse.Namespace, settings: Settings) -> Plan:
         seconds=options.seconds,
         mint=mint,
         routes=_routes(options.traces),
+        faults=options.faults,
     )
 
 
@@ -138,6 +146,13 @@ async def _show_progress(fleet: Fleet) -> None:
         width = shutil.get_terminal_size().columns - 1  # a line that wraps would stay
         sys.stderr.write(f"\r\x1b[K{line[:width]}" if live else f"{line}\n")
         sys.stderr.flush()
+
+
+def _faults(text: str) -> faults.Faults:
+    try:
+        return faults.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _urls(text: str) -> list[str]:

@@ -19,12 +19,15 @@ from models.trips import Offer
 from realtime.app import now as wall_clock
 from realtime.simulation.app import App
 from realtime.simulation.course import Course, Fix
+from realtime.simulation.faults import CLEAN_POINTS, Disturbance
 from realtime.simulation.link import Account
 from realtime.simulation.relay import Relay
 from realtime.simulation.tally import Tally
 
-_KNOWN_ALREADY: Final = {"duplicate", "stale"}
+_KNOWN_ALREADY: Final = frozenset({"duplicate", "stale"})
 """Why a point that is sent again may be refused."""
+_DISTURBED: Final = _KNOWN_ALREADY | {"implausible"}
+"""And why one of a disturbed phone."""
 _PLACES: Final = 6
 """Decimal places of a degree that a phone gives: a tenth of a metre."""
 
@@ -32,8 +35,16 @@ _PLACES: Final = 6
 class DriverApp(App):
     """What it measures offline it keeps and sends as one list, newest last, when it is back."""
 
-    def __init__(self, account: Account, tally: Tally, http: ClientSession) -> None:
+    def __init__(
+        self,
+        account: Account,
+        tally: Tally,
+        http: ClientSession,
+        disturbance: Disturbance | None = None,
+    ) -> None:
+        """With a disturbance, points are disturbed on their way, and some are refused."""
         super().__init__(account, tally, http)
+        self._disturbance = disturbance
         self._relay: Relay | None = None
         """Of the ride that it serves."""
         self._is_behind = False
@@ -79,13 +90,29 @@ class DriverApp(App):
             due = max(due + 1 / rate_hz, time.perf_counter())
             await asyncio.sleep(due - time.perf_counter())
 
+    async def surface(self) -> None:
+        """Send what was held back, and then where the car stands, undisturbed."""
+        if self._disturbance is None or self._course is None:
+            return
+        fix = self._course.at(time.perf_counter() - self._departure)
+        clean = [self._point(fix) for _ in range(CLEAN_POINTS)]
+        await self._send_new([*self._disturbance.released(), *clean])
+
     async def _report(self, fix: Fix) -> None:
         point = self._point(fix)
-        self._unanswered[point.seq] = point
-        if len(self._unanswered) > MAX_POINTS:
-            del self._unanswered[next(iter(self._unanswered))]
+        if self._disturbance is None:
+            await self._send_new([point])
+            return
+        for points in self._disturbance.disturb(point):
+            await self._send_new(points)
+
+    async def _send_new(self, points: Sequence[Point]) -> None:
+        for point in points:
+            self._unanswered[point.seq] = point
+            if len(self._unanswered) > MAX_POINTS:
+                del self._unanswered[next(iter(self._unanswered))]
         if self.link.is_up and not self._is_behind:
-            await self._send([point], again=False)
+            await self._send(points, again=False)
 
     def _point(self, fix: Fix) -> Point:
         self._seq += 1
@@ -106,20 +133,27 @@ class DriverApp(App):
             for point in points:
                 self._relay.send(point.ts, now)
         self._sent.extend(point.ts for point in points)
-        payload = msgspec.to_builtins(points if again else points[0])
+        self._tally.points["sent"] += len(points)
+        payload = msgspec.to_builtins(points if again or len(points) > 1 else points[0])
         await self.link.emit(DRIVER_LOCATION, payload, partial(self._located, points, again))
 
     def _located(self, points: Sequence[Point], again: bool, data: object) -> None:
         for point in points:
             self._unanswered.pop(point.seq, None)
         try:
-            rejected = msgspec.convert(data, Located).rejected
+            located = msgspec.convert(data, Located)
         except msgspec.ValidationError:
             self._tally.errors[f"{DRIVER_LOCATION}: refused"] += 1
             return
-        for rejection in rejected:
-            if not (again and rejection.code in _KNOWN_ALREADY):
+        self._tally.points["accepted"] += located.accepted
+        expected = _DISTURBED if self._disturbance else _KNOWN_ALREADY if again else frozenset()
+        for rejection in located.rejected:
+            self._tally.points[rejection.code] += 1
+            if rejection.code not in expected:
                 self._tally.errors[f"{DRIVER_LOCATION}: a point is {rejection.code}"] += 1
+        if self._relay is not None and located.rejected:
+            refused = {rejection.seq for rejection in located.rejected}
+            self._relay.refuse(point.ts for point in points if point.seq in refused)
 
     def _begin_session(self, ready: SessionReady) -> None:
         super()._begin_session(ready)

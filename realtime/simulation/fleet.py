@@ -15,6 +15,7 @@ from models.identity import Role
 from realtime.simulation.course import Routes
 from realtime.simulation.dispatcher import Dispatcher
 from realtime.simulation.driver import DriverApp
+from realtime.simulation.faults import Disturbance, Faults
 from realtime.simulation.lag import Lag
 from realtime.simulation.link import Account, CannotConnect
 from realtime.simulation.ride import Crew, Ride
@@ -45,6 +46,8 @@ class Plan(Struct, frozen=True):
     mint: Callable[[Role, Id], str]
     routes: Callable[[Random], Routes]
     """Makes a driver's routes."""
+    faults: Faults | None = None
+    """What happens to points on their way."""
 
 
 class Fleet:
@@ -99,8 +102,16 @@ class Fleet:
         rider = self._account(riders_url, Role.RIDER, number, msgpack=number // 2 % 2 == 1)
         driver = self._account(urls[0], Role.DRIVER, number, msgpack=number % 2 == 1)
         return Crew(
-            RiderApp(rider, self.tally, http), DriverApp(driver, self.tally, http), dispatcher
+            RiderApp(rider, self.tally, http),
+            DriverApp(driver, self.tally, http, self._disturbance(number)),
+            dispatcher,
         )
+
+    def _disturbance(self, number: int) -> Disturbance | None:
+        if self._plan.faults is None:
+            return None
+        rng = Random(-1 - number)  # noqa: S311 - the same in every run, not a secret
+        return Disturbance(self._plan.faults, rng, self.tally.faults)
 
     def _account(self, url: str, role: Role, number: int, *, msgpack: bool) -> Account:
         """Ids of their own for every run: nobody finds the trips of a former one."""
@@ -137,6 +148,7 @@ class Fleet:
             await self._closing.wait()
         finally:
             reporting.cancel()
+            await crew.driver.surface()
 
     def _left_s(self) -> float:
         return self._plan.seconds - self.elapsed_s

@@ -46,7 +46,7 @@ class Relay:
 
     @property
     def not_due(self) -> int:
-        """Sent before the ride had its driver, or still on the way when it ended; not heard."""
+        """Sent before the ride had its driver, refused, or on the way when it ended; not heard."""
         return len(self._not_due)
 
     def note_earlier(self, ts: Iterable[Millis]) -> None:
@@ -65,6 +65,12 @@ class Relay:
             self._due_by[ts] = self._deadline(now)
         else:
             self._not_due.add(ts)
+
+    def refuse(self, refused: Iterable[Millis]) -> None:
+        """The server did not take them: they need not arrive."""
+        for ts in refused:
+            if self._due_by.pop(ts, None) is not None:
+                self._not_due.add(ts)
 
     def hear(self, ts: Millis, now: float) -> None:
         """An event that the rider got."""

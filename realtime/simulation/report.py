@@ -37,6 +37,7 @@ def table(tally: Tally, lag: Lag) -> str:
         _measured("own lateness", lag.delays_s),
         "",
         *_remarks(tally, lag),
+        *_disturbed(tally),
         *_listed("errors", tally.errors),
         *_listed("tried again", tally.put_off),
     ]
@@ -71,6 +72,22 @@ def _remarks(tally: Tally, lag: Lag) -> list[str]:
         "nobody: sent before a ride was accepted, or on their way as it ended.",
         "The latencies of messages count the time without a connection; those of locations do not.",
         f"The simulation took {lag.cpu_share:.0%} of a core; its own lateness is in the latencies.",
+    ]
+
+
+def _disturbed(tally: Tally) -> list[str]:
+    """What was done to points on purpose, and what the server did with them."""
+    if not tally.faults:
+        return []
+    done = ", ".join(f"{times:,} {name}" for name, times in sorted(tally.faults.items()))
+    points = tally.points
+    codes = sorted(points.keys() - {"sent", "accepted"})
+    rejected = ", ".join(f"{points[code]:,} {code}" for code in codes) or "none"
+    return [
+        "",
+        f"faults          {done}",
+        f"points          {points['sent']:,} sent, {points['accepted']:,} accepted",
+        f"rejected        {rejected}",
     ]
 
 

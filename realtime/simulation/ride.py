@@ -121,12 +121,14 @@ class Ride:
         finally:
             over.set()
             await asyncio.gather(*talks)
+        await self._driver.surface()
         self._record.relay.end(time.perf_counter())
         await self._move(trip_id, Status.COMPLETED)
 
     async def _drive(self, trip_id: Id) -> None:
         await self._move(trip_id, Status.ARRIVING)
         await self._follow(self._journey.approach)
+        await self._driver.surface()
         await self._move(trip_id, Status.ARRIVED)
         await self._move(trip_id, Status.IN_PROGRESS, pin=self._pin)
         await self._follow(self._journey.drive)

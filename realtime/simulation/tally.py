@@ -13,6 +13,10 @@ class Tally:
         self.reconnections = 0
         self.errors: Counter[str] = Counter()
         """What must not happen, by the command and its code, or in words."""
+        self.points: Counter[str] = Counter()
+        """Of the drivers: `sent`, `accepted`, and why others were not."""
+        self.faults: Counter[str] = Counter()
+        """What was done to them on purpose."""
         self.put_off: Counter[str] = Counter()
         """Refusals that ask for another try, which then was made; ends of sessions likewise."""
 

@@ -169,3 +169,13 @@ def test_a_location_that_is_sent_again_is_one() -> None:
     relay.send(100, 1.5)
     relay.hear(100, 1.6)
     assert counts(relay) == {"sent": 1, "heard": 1}
+
+
+def test_what_the_server_refused_need_not_arrive() -> None:
+    relay = served()
+    for ts in (1, 2):
+        relay.send(ts, 0)
+    relay.refuse([1, 99])
+    relay.hear(2, 1)
+    relay.end(10)
+    assert counts(relay) == {"sent": 2, "heard": 1, "not_due": 1}

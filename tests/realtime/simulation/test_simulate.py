@@ -170,6 +170,30 @@ async def test_whole_rides_are_driven_and_everything_arrives(server: Place) -> N
     assert re.search(r"locations +\d+ +\d+ +0 +0 +0", outcome.output)
 
 
+async def test_points_may_go_wrong_on_recorded_rides_and_it_is_told_how(
+    server: Place, tmp_path: Path
+) -> None:
+    trace = tmp_path / "cab.txt"
+    fixes = [f"{52.5 + n / 10_000:.5f} 13.4 {int(n > 1)} {1_000 + 2 * n}" for n in range(60)]
+    trace.write_text("\n".join(fixes))
+    outcome = await simulate(
+        server.environment,
+        *("--url", server.url, "--drivers", "4", "--rate", "10", "--seconds", "6"),
+        *("--traces", str(trace)),
+        *("--faults", "loss=0.05,jitter=5,teleport=0.02,duplicate=0.2,reorder=0.1,tunnel=0.01"),
+    )
+    assert outcome.status == 0, outcome
+    assert re.search(r"faults +\d+ duplicate, \d+ loss, \d+ reorder", outcome.output)
+    assert re.search(r"points +\d+ sent, \d+ accepted", outcome.output)
+    assert re.search(r"rejected +[1-9]\d* duplicate.*[1-9]\d* stale", outcome.output)
+
+
+async def test_a_fault_that_there_is_not_is_named(tmp_path: Path) -> None:
+    outcome = await simulate(environment(tmp_path), "--faults", "rain=0.5")
+    assert outcome.status == 2
+    assert "tunnel; got 'rain=0.5'" in outcome.complaints
+
+
 async def test_lost_and_doubled_events_are_noticed(server: Place) -> None:
     def meddle(frame: Frame) -> Iterable[Frame]:
         if says(frame, "trip:location") or says(frame, "trip:status", "arriving"):
