@@ -180,14 +180,16 @@ class Etas:
         is_first = course.routed is None
         if remaining is not None:
             course.routed = _Routed(remaining, eta.straight_m(way), at)
-        if is_first and self._courses.get(trip_id) is course and self._plan(trip_id) == plan:
+        if is_first and self._courses.get(trip_id) is course:
             self._tell(trip_id)
 
     def _tell(self, trip_id: Id) -> None:
         """Tell when the driver arrives, if that is news, or somebody may not know it yet."""
         course, now = self._courses[trip_id], self._clock()
-        remaining = course.remaining(now)
         plan, told = course.plan, course.told
+        if self._plan(trip_id) != plan:
+            return  # the trip has moved on meanwhile
+        remaining = course.remaining(now)
         if (
             told is not None
             and told.to is plan.to

@@ -71,10 +71,10 @@ class NearbyIndex:
         places: list[float | Id] = []
         seen: dict[Id, Millis] = {}
         for sighting in sightings:
-            driver_id, point = sighting.driver_id, sighting.point
             if self._is_due(sighting):
-                places += (_longitude(point.lng), point.lat, driver_id)
-                seen[driver_id] = sighting.seen_at
+                point = sighting.point
+                places += (_longitude(point.lng), point.lat, sighting.driver_id)
+                seen[sighting.driver_id] = sighting.seen_at
         if not places:
             return
         async with self._redis.pipeline(transaction=True) as both:

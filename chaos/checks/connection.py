@@ -55,7 +55,8 @@ class Walk:
             "session:ended": self._ended,
             "trip:status": self._status,
             "trip:location": self._location,
-            "trip:driver": self._live,
+            "trip:driver": self._driver,
+            "trip:eta": self._live,
             "chat:message": self._message,
             "chat:receipt": self._receipt,
             "chat:typing": self._about_chat,
@@ -211,15 +212,19 @@ class Walk:
         topic.located[term.begin] = max(newest, point["ts"])
 
     def _live(self, payload: dict[str, Any]) -> None:
+        """What is worth having only while a driver serves the trip, and somebody looks."""
         trip_id, topic = payload["trip_id"], self._topic(payload["trip_id"])
         record, heard = self._truth.trips.get(trip_id), topic.version or 0
         if not topic.is_subscribed:
-            self._note(promises.PRIVATE, "trip:driver without having subscribed", trip_id)
+            self._note(promises.PRIVATE, "what is live without having subscribed", trip_id)
         elif not record or not self._rights.is_live(self._life, record.trip, self._at, heard):
-            what = f"trip:driver though nobody serves at version {heard}: {payload}"
+            what = f"it is live though nobody serves at version {heard}: {payload}"
             self._note(promises.PRIVATE, what, trip_id)
+
+    def _driver(self, payload: dict[str, Any]) -> None:
+        self._live(payload)
         if not self._is_plausible(payload["connection"], payload["last_seen"]):
-            self._note(promises.READ, f"at {self._at:.3f} {payload}", trip_id)
+            self._note(promises.READ, f"at {self._at:.3f} {payload}", payload["trip_id"])
 
     def _is_plausible(self, connection: Hearing, last_seen: Millis | None) -> bool:
         """Whether a driver is heard as well as it is said, by when it was heard last."""

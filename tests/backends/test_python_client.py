@@ -8,12 +8,12 @@ import httpx
 import msgspec
 import pytest
 import ridewire
-from ridewire import Place, tokens
+from ridewire import NearbyDriver, Place, tokens
 
 from tests.backends.both import Backend
 from tests.backends.conftest import MakeBackend
 from tests.clients import WAIT_S
-from tests.conftest import Cluster, Connect, fresh
+from tests.conftest import Cluster, Connect, fresh, now
 from tests.rides import where
 from tests.servers import SECRET
 
@@ -200,6 +200,23 @@ class TestConversations:
         assert [message.seq for message in found] == list(range(1, MORE_THAN_A_PAGE + 1))
         newer = await backend.all("iter_messages", chat.id, after_seq=MORE_THAN_A_PAGE - 1)
         assert [message.seq for message in newer] == [MORE_THAN_A_PAGE]
+
+
+class TestDrivers:
+    async def test_drivers_nearby_are_listed(
+        self, cluster: Cluster, backend_at: MakeBackend, connect: Connect
+    ) -> None:
+        backend = backend_at(cluster.first)
+        driver = await connect(cluster.second, "driver", fresh("driver"))
+        await driver.ok("driver:status", {"status": "available"})
+        seen = {"lat": -52.0, "lng": 1e-7, "ts": now(), "seq": 1, "heading": 90}
+        await driver.ok("driver:location", seen)
+        found: dict[str, NearbyDriver] = {}
+        async with asyncio.timeout(WAIT_S):
+            while driver.user_id not in found:
+                near = await backend.list_nearby_drivers(-52.0, 1e-7, radius_m=10, limit=50)
+                found = {each.driver_id: each for each in near.items}
+        assert (found[driver.user_id].distance_m, found[driver.user_id].heading) == (0, 90)
 
 
 class TestUsers:
