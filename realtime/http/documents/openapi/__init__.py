@@ -155,12 +155,13 @@ def _fields(route: Route, schemas: Schemas) -> list[Object]:
 
 def _field(route: Route, schemas: Schemas, name: str, where: str) -> Object:
     schema = schemas.field(route.takes, name)
+    needed = where == "path" or name in schemas.components[route.takes.__name__].get("required", ())
     example = examples.of_type(route.takes.__name__).get(name)
     return {
         "name": name,
         "in": where,
         "description": schema.pop("description"),
-        **({"required": True} if where == "path" else {}),
+        **({"required": True} if needed else {}),
         "schema": schema,
         **({"example": example} if example is not None else {}),
     }
