@@ -136,7 +136,7 @@ class Hub:
         elif name == TripEta.event:
             watched = self._following.watched.get(room)
             if watched is not None:
-                watched.take_eta(source, event)
+                watched.take_eta(envelope.source, event)
         elif name == ChatTyping.event:
             feed = self._following.watched.get(room) or self._following.feeds.get(room)
             if feed is not None and not self._is_late(feed, envelope.version):

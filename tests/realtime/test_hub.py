@@ -65,7 +65,14 @@ class Instance:
         revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         bus = cast("Bus", self.wire)
         self.hub = Hub(bus, self.following, revocations, world.clock, Metrics())
-        self.trips = TripHandler(world.stores, self.hub.publish, world.clock, DAY_MS)
+        self.trips = TripHandler(
+            world.stores,
+            self.hub.publish,
+            world.clock,
+            world.drivers,
+            chat_after_end_ms=DAY_MS,
+            arrival_radius_m=0,
+        )
         self.chat = ChatHandler(world.stores, self.hub.publish, world.clock)
 
     async def seats(self, identity: Identity, trip: Trip) -> Client:

@@ -202,7 +202,7 @@ async def test_lost_and_doubled_events_are_noticed(server: Place) -> None:
 
     async with Meddler.between(server.url, meddle) as meddler:
         outcome = await simulate(
-            server.environment, "--url", meddler.url, "--drivers", "4", "--seconds", "4"
+            server.environment, "--url", meddler.url, "--drivers", "4", "--seconds", "7"
         )
     assert outcome.status == 1, outcome
     assert outcome.verdict.startswith("NOT GOOD")
