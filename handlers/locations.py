@@ -1,6 +1,8 @@
 """A driver's points: which are news, where the newest goes. Synchronous: nothing waits for it."""
 
+from collections import deque
 from collections.abc import Sequence
+from typing import Final
 
 from handlers.answers import Located, Rejected
 from handlers.pacing import Pace, Pacer
@@ -10,16 +12,29 @@ from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Filter, Limits, Refusal
 from models.points import FilterState, Point, Sighting
 
+LATE_MS: Final = 2_000
+"""A point that comes in later than this may belong to a trip that has ended."""
+RECENT_MS: Final = 15_000
+"""How long it may take to hear of a trip's beginning or end, with what a phone may be ahead."""
+MAX_RECENT: Final = 100
+"""Points of so long, of a driver without a trip."""
+
 
 class Reporter:
     """One driver's stream of points from one device, on one connection."""
 
-    __slots__ = ("driver_id", "filter", "noted", "pace", "seen_at")
+    __slots__ = ("driver_id", "filter", "noted", "pace", "recent", "recorded_until", "seen_at")
 
     def __init__(
-        self, driver_id: Id, device: str, last: Sighting | None, limits: Limits = DEFAULT_LIMITS
+        self,
+        driver_id: Id,
+        device: str,
+        last: Sighting | None,
+        limits: Limits = DEFAULT_LIMITS,
+        *,
+        now: Millis = 0,
     ) -> None:
-        """Go on after what is known of the driver."""
+        """Go on after what is known of the driver. `now` is when it begins, ms."""
         self.driver_id = driver_id
         self.filter = Filter(device, last, limits)
         self.pace = Pace(driver_id)
@@ -27,11 +42,21 @@ class Reporter:
         """When the newest accepted point came in."""
         self.noted: FilterState = self.filter.state
         """What others know of the filter."""
+        self.recorded_until: Millis = now + RECENT_MS
+        """Until when points are recorded although no trip is heard of: one may just have ended."""
+        self.recent: deque[Point] = deque(maxlen=MAX_RECENT)
+        """The newest points that were not: a trip that is not heard of yet may have begun."""
 
     @property
     def newest(self) -> Point | None:
         """The newest accepted point."""
         return self.filter.newest
+
+    def record_recent(self, drivers: Drivers) -> None:
+        """The driver begins to serve a trip, or leaves: what came just before may count."""
+        if self.recent:
+            drivers.record(self.driver_id, list(self.recent))
+            self.recent.clear()
 
 
 class LocationHandler:
@@ -56,6 +81,7 @@ class LocationHandler:
             self._note_doubts(reporter)
             return taken
         self._note(reporter, taken, now, trips)
+        self._record(reporter, (taken,), now, trips)
         return None
 
     def report(
@@ -66,8 +92,7 @@ class LocationHandler:
         What could not be read as a point arrives as rejected already, at its place.
         """
         now = self._clock()
-        newest: Point | None = None
-        accepted = 0
+        accepted: list[Point] = []
         rejected: list[Rejected] = []
         last = len(points) - 1
         for place, point in enumerate(points):
@@ -78,13 +103,34 @@ class LocationHandler:
             if isinstance(taken, Refusal):
                 rejected.append(Rejected(point.seq, taken))
             else:
-                newest = taken
-                accepted += 1
-        if newest is not None:
-            self._note(reporter, newest, now, trips)
+                accepted.append(taken)
+        if accepted:
+            self._note(reporter, accepted[-1], now, trips)
+            self._record(reporter, accepted, now, trips)
         else:
             self._note_doubts(reporter)
-        return Located(accepted=accepted, rejected=rejected)
+        return Located(accepted=len(accepted), rejected=rejected)
+
+    def _record(
+        self, reporter: Reporter, points: Sequence[Point], now: Millis, trips: Sequence[Id]
+    ) -> None:
+        """Have the points in tracks, if they may belong to a trip.
+
+        That is not for this instance to know for sure: it hears of trips a little later.
+        """
+        if trips:
+            reporter.recorded_until = now + RECENT_MS
+        elif now >= reporter.recorded_until and points[0].ts >= now - LATE_MS:
+            self._remember(reporter, points, now)
+            return
+        reporter.record_recent(self._drivers)
+        self._drivers.record(reporter.driver_id, points)
+
+    def _remember(self, reporter: Reporter, points: Sequence[Point], now: Millis) -> None:
+        recent = reporter.recent
+        while recent and recent[0].ts < now - RECENT_MS:
+            recent.popleft()
+        recent.extend(points)
 
     def _note(self, reporter: Reporter, point: Point, now: Millis, trips: Sequence[Id]) -> None:
         """Keep the newest accepted point, and show it."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from models.commands import DriverAvailability
 from models.facts import Fact, TripLocation
 from models.fields import Id, Millis
-from models.points import Sighting
+from models.points import Point, Sighting
 from models.rooms import Room
 
 Clock = Callable[[], Millis]
@@ -44,6 +44,18 @@ class Drivers(Protocol):
 
     def saw(self, sighting: Sighting) -> None:
         """Note a driver's newest accepted point. Never waits."""
+
+    def record(self, driver_id: Id, points: Sequence[Point]) -> None:
+        """Have accepted points, oldest first, in the tracks of what the driver served. Never waits.
+
+        They are safe with the next write, together with the newest point's filter state.
+        """
+
+    def is_safe(self, driver_id: Id) -> bool:
+        """Whether all that was recorded of the driver would outlive this process."""
+
+    def tell_when_safe(self, told: Callable[[bool], None]) -> None:
+        """Call once when all is safe that was recorded so far; with False if that failed."""
 
     async def newest(self, driver_id: Id) -> Sighting | None:
         """The driver's newest accepted point; None when there is none or nobody can tell now."""

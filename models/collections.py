@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from models.fields import Id
 from models.revocations import Revocation, RevokedToken
+from models.tracks import TrackMinute
 
 SCHEMA_VERSION: Final = 1
 """Grows with every change that code of the version before could not work with."""
@@ -38,6 +39,7 @@ TRIPS: Final = Collection(
         # A retried creation finds the trip that the first one stored.
         Index(("creator", "client_id"), unique=True),
         # What a user's connections follow: one entry per follower and trip, by the chat's end.
+        # And which trips a driver has been taken off.
         Index(("followers", "chat_until")),
         # What changed lately: connections may not have heard of it.
         Index(("trip.updated_at",)),
@@ -96,12 +98,25 @@ REVOCATIONS: Final = Collection(
 )
 """One document per revoked token and per user whose tokens were, under `revocation_key`."""
 
+TRACKS: Final = Collection(
+    "tracks",
+    (
+        # A date: the store itself drops what is older than `TRACK_DAYS`.
+        Index(("forget_at",), expiring=True),
+    ),
+)
+"""One document per minute of a trip and driver under `track_key`, some 5 KB at a point a second.
+
+`chunks` has the points as they came, each chunk under its own digest: so storing one twice is
+storing it once. A chunk is msgpack: `[[ts, seq, lat, lng, heading, speed, accuracy], …]`.
+"""
+
 SCHEMA: Final = Collection("schema")
 """A single document under `SCHEMA_KEY`: the schema's version, and which indexes were created."""
 
 SCHEMA_KEY: Final = "ridewire"
 
-INDEXED: Final = (TRIPS, PIN_GUARDS, MESSAGES, CONVERSATIONS, RECEIPTS, REVOCATIONS)
+INDEXED: Final = (TRIPS, PIN_GUARDS, MESSAGES, CONVERSATIONS, RECEIPTS, REVOCATIONS, TRACKS)
 
 
 def message_key(conversation_id: Id, seq: int) -> str:
@@ -116,6 +131,13 @@ def message_key(conversation_id: Id, seq: int) -> str:
 def receipt_key(conversation_id: Id, user_id: Id) -> str:
     """The `_id` of a participant's receipt. Ids have no spaces."""
     return f"{conversation_id} {user_id}"
+
+
+def track_key(of: TrackMinute) -> str:
+    """The `_id` of a track's minute. Ids have no spaces; which minutes there can be is known from
+    the trip, so a track is read by point look-ups.
+    """
+    return f"{of.trip_id} {of.driver_id} {of.minute}"
 
 
 def revocation_key(revocation: Revocation) -> str:

@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from models.fields import Id, Millis
 from models.messages import Conversation, Draft, Message, Read
+from models.points import Point
 from models.revocations import Revocation
+from models.tracks import Served, TrackMinute
 from models.trips import Status, Trip
 
 
@@ -83,6 +85,17 @@ class Trips(Protocol):
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         """Trips whose offer's time is over, the longest first."""
 
+    async def served_by(self, driver_ids: Collection[Id], since: Millis) -> Sequence[Served]:
+        """What these drivers served at this time (ms) or later; also trips that they were taken
+        off. There may be some more among them, and each comes once.
+        """
+
+    async def set_distance(self, trip_id: Id, distance_m: int) -> None:
+        """Note what was driven on a trip that has ended: no change of it, and no version.
+
+        Of several the most counts: points that are found later make no way shorter.
+        """
+
     async def pin_guard(self, trip_id: Id) -> PinGuard: ...
 
     async def replace_pin_guard(self, trip_id: Id, old: PinGuard, new: PinGuard) -> bool:
@@ -145,6 +158,19 @@ class Receipts(Protocol):
         """One participant's numbers in many conversations."""
 
 
+class Tracks(Protocol):
+    """Points are kept for the days that the store was opened with, by their `ts`."""
+
+    async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+        """Store points of each minute; what is stored already stays as it is.
+
+        What became of each minute is unknown after Unavailable: it may be sent again.
+        """
+
+    async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
+        """The points of some minutes of one trip and driver, oldest first, each `ts` once."""
+
+
 class Revocations(Protocol):
     """Each is kept for `models.revocations.KEPT_MS`."""
 
@@ -166,3 +192,4 @@ class Stores(Struct, frozen=True):
     conversations: Conversations
     receipts: Receipts
     revocations: Revocations
+    tracks: Tracks

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import replace
 
 from models.errors import Forbidden, IllegalTransition, Invalid, NotFound, TooLarge
-from models.fields import Id, Millis
+from models.fields import Id, Millis, Number
 from models.identity import Identity, Role
 from models.points import Place
 
@@ -124,7 +124,11 @@ class Event(Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class Trip(Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A ride from its request to its end. The newest entry of `events` is the trip's state."""
+    """A ride from its request to its end. The newest entry of `events` is the trip's state.
+
+    `duration_ms` and `distance_m` are of the ride, from `in_progress` to the end: the one is there
+    as it ends, the other some seconds later, and it grows no version.
+    """
 
     id: Id
     rider_id: Id
@@ -142,6 +146,8 @@ class Trip(Struct, frozen=True, omit_defaults=True, kw_only=True):
     cancelled_by: Role | None = None
     reason: str | None = None
     pin: str | None = None
+    duration_ms: Number | None = None
+    distance_m: Number | None = None
 
     @property
     def is_served(self) -> bool:
@@ -288,6 +294,7 @@ def moved(
         _change(trip, caller.user_id, now, status=to, driver_id=serving, offer=None, reason=reason),
         cancelled_by=caller.role if to is Status.CANCELLED else None,
         reason=reason if over else None,
+        duration_ms=_ride_ms(trip, max(now, trip.updated_at)) if to in ENDED else None,
     )
 
 
@@ -389,6 +396,13 @@ def _check_transition(trip: Trip, to: Status, relation: Relation, now: Millis) -
         raise Forbidden(f"{relation.who} may not move a trip from {trip.status} to {to}")
     if relation is _OFFERED and trip.offer and not trip.offer.is_open(now):
         raise NotFound("trip")  # as when the offer's end has been stored already
+
+
+def _ride_ms(trip: Trip, end: Millis) -> Millis | None:
+    """How long the ride took that ends then; None for a trip that is not in progress."""
+    if trip.status is not Status.IN_PROGRESS:
+        return None
+    return end - next(event.at for event in trip.events if event.status is Status.IN_PROGRESS)
 
 
 def _accepting_driver(caller: Identity, relation: Relation, driver_id: Id | None) -> Id:

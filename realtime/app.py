@@ -16,6 +16,7 @@ from handlers.revocations import RevocationHandler
 from handlers.sessions import SessionHandler
 from handlers.sharing import SharingHandler
 from handlers.snapshots import Snapshots
+from handlers.tracks import TrackKeeper
 from handlers.trips import TripHandler
 from models import mongo, rooms
 from models.errors import Unavailable
@@ -25,6 +26,7 @@ from models.filter import Limits
 from models.presence import PresenceLimits
 from realtime import dispatch, keys, lag
 from realtime.admission import Admission
+from realtime.archiver import Archiver
 from realtime.bus import Bus
 from realtime.counting import Key
 from realtime.draining import send_away
@@ -52,6 +54,7 @@ from realtime.sessions import Sessions
 from realtime.settings import Settings
 from realtime.tasks import Tasks
 from realtime.tokens import Tokens
+from realtime.track_stream import TrackStream
 from realtime.watchers import Watchers
 
 _log = logging.getLogger(__name__)
@@ -90,11 +93,17 @@ class Instance:
         self._tasks = Tasks()
         self._commands = Tasks()
         self._metrics = Metrics()
-        self._mongo = mongo.connect(mongodb_url, observer=self._metrics.mongodb)
+        self._mongo = mongo.connect(
+            mongodb_url, observer=self._metrics.mongodb, track_days=settings.track_days
+        )
         self._redis = address.client(self._metrics.redis)
         self._bus = Bus(address, self._receive, probe_every=PROBE_REDIS_S)
         self._scraping = Scraping(self._metrics.registry, worker)
-        self._drivers = RedisDrivers(self._redis)
+        kept = self._mongo.stores
+        self._drivers = RedisDrivers(
+            self._redis, TrackKeeper(kept, now).keep, settings.track_buffer_points, self._metrics
+        )
+        self._archiver = Archiver(TrackStream(self._redis), TrackKeeper(kept, now), self._metrics)
         self._wire(settings)
         self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._metrics)
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
@@ -123,6 +132,7 @@ class Instance:
         instance._tasks.start(instance._revocations.run())
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(instance._drivers.availability.run())
+        instance._tasks.start(instance._archiver.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
         instance._tasks.start(_regularly(SETTLE_S, instance._settle))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
@@ -300,6 +310,8 @@ class Instance:
         metrics.connections.read = self._sessions.counts
         metrics.refused.elsewhere = lambda: {Unavailable.code: engine.turned_away}
         metrics.skipped.elsewhere = lambda: {(): engine.skipped}
+        metrics.track_waiting.read = lambda: {(): self._archiver.lag.points}
+        metrics.track_lag.read = lambda: {(): self._archiver.lag.seconds}
         metrics.bus_alive.read = lambda: {(): self._bus.alive}
         metrics.bus_messages.elsewhere = self._bus_counts
         self._bus.on_round_trip = metrics.bus_round_trip.observe

@@ -127,7 +127,13 @@ def locate(to: Handlers) -> Locate:
         direct_counts[code or "accepted"] += 1
         return True
 
-    return Locate(report, direct)
+    def wait(connection: Connection, told: Callable[[bool], None]) -> bool:
+        if to.drivers.is_safe(connection.identity.user_id):
+            return False
+        to.drivers.tell_when_safe(told)
+        return True
+
+    return Locate(report, direct, wait)
 
 
 def _plain(payload: type[P], handle: Callable[[Identity, P], Awaitable[object]]) -> Command:

@@ -1,64 +1,110 @@
-"""Where drivers are, in Redis: their newest points, written in bulk, and what they say they do."""
+"""Where drivers are, in Redis: their newest points, written in bulk, and what they say they do.
+
+Points for tracks go along: the filter's state and the points that it counts as taken are written
+together, or a batch that is sent again after a crash would be refused, and be lost.
+"""
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
+import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from handlers.tracks import Waiting
 from models.commands import DriverAvailability
+from models.errors import RidewireError
 from models.fields import Id
 from models.grouped import Grouped
-from models.points import Sighting
+from models.points import Point, Sighting
+from models.tracks import Report
 from realtime import keys
 from realtime.availability import Availability, read
+from realtime.metrics import Metrics
 from realtime.nearby import NearbyIndex
 from realtime.sightings import TIME_DIGITS, packed, unpacked
+from realtime.unsaved import Portion, Told, Unsaved
 
 _log = logging.getLogger(__name__)
 
 MAX_AT_ONCE: Final = 500
 """Keys in one command."""
 READ_WITHIN_S: Final = 1.0
+WRITE_WITHIN_S: Final = 2.0
 PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
 """How long a newest point may wait for others to be written with."""
-_SET_NEWER: Final = f"""
-for i, key in ipairs(KEYS) do
-    local ts = tonumber(redis.call('GETRANGE', key, 0, {TIME_DIGITS - 1}))
-    local sighting = ARGV[i + 1]
+_PUT: Final = f"""
+local stream, waiting, count = KEYS[1], KEYS[2], tonumber(ARGV[3])
+if count > 0 then
+    if tonumber(redis.call('GET', waiting) or 0) + count > tonumber(ARGV[2]) then
+        return 0
+    end
+    redis.call('XADD', stream, '*', 'points', count, 'reports', ARGV[4])
+    redis.call('INCRBY', waiting, count)
+end
+for i = 3, #KEYS do
+    local ts = tonumber(redis.call('GETRANGE', KEYS[i], 0, {TIME_DIGITS - 1}))
+    local sighting = ARGV[i + 2]
     if not ts or ts <= tonumber(string.sub(sighting, 1, {TIME_DIGITS})) then
-        redis.call('SET', key, sighting, 'EX', ARGV[1])
+        redis.call('SET', KEYS[i], sighting, 'EX', ARGV[1])
     end
 end
+return 1
 """
-"""Sets those that are not older than what is there: another instance may have been faster."""
+"""Adds points to the stream, and sets the sightings that are not older than what is there: another
+instance may have been faster. 0, and nothing done, when the stream is full.
+"""
+GATHER_S: Final = 0.01
+"""The same where somebody waits until it is safe."""
+KEEP_WITHIN_S: Final = 2.5
+"""Seconds that MongoDB has, in Redis' place, before who waits is told that it is not safe."""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
+
+_encode = msgspec.msgpack.Encoder().encode
+Keep = Callable[[Sequence[Waiting]], Awaitable[int]]
 
 
 class RedisDrivers:
     """See `handlers.ports.Drivers`. Of points that Redis could not take, the newest is kept."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, keep: Keep, max_points: int, metrics: Metrics) -> None:
+        """`keep` takes points for tracks while Redis is away; `max_points` may wait in Redis."""
         self._redis = redis
-        self._unsaved: dict[Id, Sighting] = {}
-        self._set_newer = redis.register_script(_SET_NEWER)
+        self._keep = keep
+        self._max_points = max_points
+        self._counts = metrics.track_points.counts
+        metrics.track_points.elsewhere = lambda: {"dropped": self._unsaved.dropped}
+        self._unsaved = Unsaved()
+        self._writing = Unsaved()
+        self._awaited = asyncio.Event()
+        self._put = redis.register_script(_PUT)
         self._reads = Grouped(self._get_all, MAX_AT_ONCE)
         self._asked_again_at = 0.0
+        self._written_again_at = 0.0
         self._away = False
         self.availability = Availability(redis)
         self.nearby = NearbyIndex(redis, self.availability.known)
 
     def saw(self, sighting: Sighting) -> None:
-        unsaved = self._unsaved.get(sighting.driver_id)
-        if unsaved is None or sighting.point.ts >= unsaved.point.ts:
-            self._unsaved[sighting.driver_id] = sighting
+        self._unsaved.note(sighting)
+
+    def record(self, driver_id: Id, points: Sequence[Point]) -> None:
+        self._unsaved.record(driver_id, points)
+
+    def is_safe(self, driver_id: Id) -> bool:
+        return driver_id not in self._unsaved.points and driver_id not in self._writing.points
+
+    def tell_when_safe(self, told: Told) -> None:
+        self._unsaved.tell(told)
+        self._awaited.set()
 
     async def newest(self, driver_id: Id) -> Sighting | None:
-        unsaved = self._unsaved.get(driver_id)
+        unsaved = self._unsaved.sightings.get(driver_id)
         if unsaved is not None:
             return unsaved
         stored = await self._get(keys.sighting(driver_id))
@@ -82,30 +128,75 @@ class RedisDrivers:
         self.availability.went(driver_id)
 
     async def run(self) -> None:
-        """Write newest points until cancelled."""
+        """Write what is new until cancelled."""
         while True:
-            await asyncio.sleep(FLUSH_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._awaited.wait(), FLUSH_S)
+                await asyncio.sleep(GATHER_S)
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is unsaved; what Redis does not take stays, unless a newer point came."""
+        """Write what is unsaved; what no store takes stays, unless a newer point came."""
+        self._awaited.clear()
         if not self._unsaved:
             return
-        writing, self._unsaved = self._unsaved, {}
+        writing = self._writing = self._unsaved.take()
         try:
-            sightings = list(writing.values())
-            for start in range(0, len(sightings), MAX_AT_ONCE):
-                await self._put_newer(sightings[start : start + MAX_AT_ONCE])
-                await self.nearby.note(sightings[start : start + MAX_AT_ONCE])
-            self._away = False
-        except asyncio.CancelledError:
-            self._unsaved = writing | self._unsaved
-            raise
+            is_safe = await self._save(writing)
+            writing.end(is_safe)
+        finally:
+            self._unsaved.put_back(writing)
+            self._writing = Unsaved()
+
+    async def _save(self, writing: Unsaved) -> bool:
+        """Write to Redis and, what is for tracks, to MongoDB while Redis is away."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._written_again_at:
+            return await self._keep_directly(writing)
+        try:
+            async with asyncio.timeout(WRITE_WITHIN_S):
+                await self._write(writing)
         except _UNREACHABLE as error:
-            self._unsaved = writing | self._unsaved
+            self._written_again_at = loop.time() + PAUSE_S
             if not self._away:
                 _log.warning("newest points wait for Redis: %s", error)
             self._away = True
+            return await self._keep_directly(writing)
+        self._away = False
+        return not writing.points
+
+    async def _write(self, writing: Unsaved) -> None:
+        """Portion by portion; a full stream takes no points."""
+        for portion in list(writing.portions()):
+            reports = _encode(portion.points) if portion.points else b""
+            is_written = await self._put(
+                keys=[
+                    keys.track_stream(),
+                    keys.track_points(),
+                    *(keys.sighting(sighting.driver_id) for sighting in portion.sightings),
+                ],
+                args=[
+                    *(keys.SIGHTING_TTL_S, self._max_points, portion.count, reports),
+                    *map(packed, portion.sightings),
+                ],
+            )
+            if is_written:
+                writing.saved(portion)
+                self._counts["buffered"] += portion.count
+                await self.nearby.note(portion.sightings)
+
+    async def _keep_directly(self, writing: Unsaved) -> bool:
+        """Have the points kept without Redis; whether that worked."""
+        reports = [Report(driver_id, points) for driver_id, points in writing.points.items()]
+        if not reports:
+            return True
+        try:
+            async with asyncio.timeout(KEEP_WITHIN_S):
+                self._counts["kept"] += await self._keep([Waiting(report) for report in reports])
+        except (RidewireError, TimeoutError):
+            return False
+        writing.saved(Portion(points=list(writing.points.items())))
+        return True
 
     async def _get(self, key: str) -> bytes | None:
         loop = asyncio.get_running_loop()
@@ -117,12 +208,6 @@ class RedisDrivers:
         except _UNREACHABLE:
             self._asked_again_at = loop.time() + PAUSE_S
             return None
-
-    async def _put_newer(self, sightings: Sequence[Sighting]) -> None:
-        await self._set_newer(
-            keys=[keys.sighting(sighting.driver_id) for sighting in sightings],
-            args=[keys.SIGHTING_TTL_S, *map(packed, sightings)],
-        )
 
     async def _get_all(self, wanted: list[str]) -> list[bytes | None]:
         async with asyncio.timeout(READ_WITHIN_S):

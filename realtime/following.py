@@ -108,7 +108,11 @@ class FollowingService:
         opening = await self._sessions.opening(identity, followed)
         if identity.role is Role.DRIVER:  # nobody else may report
             connection.reporter = Reporter(
-                identity.user_id, connection.device, opening.sighting, self._limits
+                identity.user_id,
+                connection.device,
+                opening.sighting,
+                self._limits,
+                now=self._clock(),
             )
             status = opening.ready.status
             self._drivers.came(identity.user_id, None if status is UNSET else status)
@@ -119,6 +123,7 @@ class FollowingService:
         for member in list(connection.members.values()):
             self._leave(member)
         if connection.reporter is not None:
+            connection.reporter.record_recent(self._drivers)
             self._drivers.went(connection.identity.user_id)
         room = rooms.user(connection.identity.user_id)
         connections = self.users.get(room, {})
@@ -184,6 +189,8 @@ class FollowingService:
     def tend(self, feed: Feed, newly_driving: list[Member]) -> None:
         """After a feed has taken something: newcomers get the chat, gaps are filled, others go."""
         for member in newly_driving:
+            if member.connection.reporter is not None:
+                member.connection.reporter.record_recent(self._drivers)
             self._catching_up.bring(member)
         if isinstance(feed, TripFeed):
             for member in feed.strangers():

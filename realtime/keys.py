@@ -40,3 +40,16 @@ def sighting(driver_id: Id) -> str:
 def driver_status(driver_id: Id) -> str:
     """String: `available`, `busy` or `offline`, as the driver said last; 30 days."""
     return f"{PREFIX}driver-status:{driver_id}"
+
+
+def track_stream() -> str:
+    """Stream: accepted points on their way to MongoDB, `points` (how many) and `reports` (msgpack
+    of `models.tracks.Report`, some 90 bytes a point); some seconds, up to the limit if MongoDB is
+    away.
+    """
+    return f"{PREFIX}track"
+
+
+def track_points() -> str:
+    """String: how many points are in the stream."""
+    return f"{PREFIX}track-points"

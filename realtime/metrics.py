@@ -50,6 +50,7 @@ class Metrics:
         self._add_events()
         self._add_bus()
         self._add_stores()
+        self._add_tracks()
         self._add_process()
 
     def _add_connections(self) -> None:
@@ -212,6 +213,21 @@ class Metrics:
                 )
             ),
             sizes,
+        )
+
+    def _add_tracks(self) -> None:
+        self.track_points = self._add(
+            Tally(
+                "ridewire_track_points",
+                "Points for tracks, by what became of them here.",
+                "outcome",
+            )
+        )
+        self.track_waiting = self._add(
+            Reading("ridewire_track_waiting_points", "Points in Redis that are in no track yet.")
+        )
+        self.track_lag = self._add(
+            Reading("ridewire_track_lag_seconds", "For how long the oldest of them waits.")
         )
 
     def _add_process(self) -> None:

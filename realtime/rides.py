@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from secrets import randbelow
 from types import MappingProxyType
 from typing import Any, Final
@@ -61,6 +62,8 @@ class Locate(Struct, frozen=True):
     """Takes any payload and returns the answer. Raises what refuses it."""
     direct: Callable[[Connection, bytes], bool]
     """Takes a payload that is one good point, as JSON; False, and nothing done, for any other."""
+    wait: Callable[[Connection, Callable[[bool], None]], bool]
+    """Has somebody told when what the driver has reported is safe; False where it is already."""
 
 
 class Rides(Namespace[Connection]):
@@ -181,7 +184,20 @@ class Rides(Namespace[Connection]):
             answer, outcome = refusal(error), error.code
         except Exception:  # noqa: BLE001 - logged, and the client gets an answer
             answer, outcome = _failed(connection, DRIVER_LOCATION, payload), Internal.code
+        if ack_id is not None and outcome == "ok":
+            answer_safe = partial(self._answer_location, connection, ack_id, answer)
+            if self._locate.wait(connection, answer_safe):
+                return
         connection.answer(ack_id, answer)
+        self._metrics.commands.counts[DRIVER_LOCATION, outcome] += 1
+
+    def _answer_location(
+        self, connection: Connection, ack_id: int, answer: object, is_safe: bool
+    ) -> None:
+        """An answer says that the points are kept: it waited for that."""
+        outcome = "ok" if is_safe else Unavailable.code
+        unsafe = Unavailable("no store has taken the points yet")
+        connection.answer(ack_id, answer if is_safe else refusal(unsafe))
         self._metrics.commands.counts[DRIVER_LOCATION, outcome] += 1
 
     async def _work(self, connection: Connection) -> None:
@@ -226,9 +242,6 @@ class Rides(Namespace[Connection]):
         return refusal(error)
 
     async def _run(self, connection: Connection, request: Request) -> tuple[object, Then | None]:
-        if request.name == DRIVER_LOCATION:
-            access.require_role(connection.identity, DRIVER_LOCATION)
-            return self._locate.report(connection, request.payload), None
         command = self._commands.get(request.name)
         if command is None:
             raise UnknownEvent(f"there is no event {request.name[:64]!r}")

@@ -72,6 +72,9 @@ VARIABLES = {
     "OSRM_URL": "http:// or https:// and the host of an OSRM server, which is asked for routes",
     "ARRIVAL_RADIUS_M": "how many metres from the pickup a driver may be who says that it has"
     " arrived, from 0 to 100000, where 0 takes its word for it",
+    "TRACK_DAYS": "how many days the points of a track are kept, from 1 to 3650",
+    "TRACK_BUFFER_POINTS": "how many points for tracks may wait in Redis while MongoDB is away, at"
+    " some 100 bytes each, from 1000 to 999999999",
     "DRAIN_S": "within how many seconds a server that stops sends its clients away, from 0 to 3600",
 }
 """Every variable that is read, and what it is expected to be."""
@@ -158,6 +161,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     """None: arrivals are worked out along straight lines."""
     arrival_radius_m: int
     """0: anywhere."""
+    track_days: int
+    track_buffer_points: int
     drain_s: int
 
     @classmethod
@@ -191,6 +196,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             locations_per_s=read.one("LOCATIONS_PER_S", _whole(1, 1_000), 5),
             osrm_url=read.one("OSRM_URL", _url("http", "https"), None),
             arrival_radius_m=read.one("ARRIVAL_RADIUS_M", _whole(0, 100_000), 250),
+            track_days=read.one("TRACK_DAYS", _whole(1, 3650), 90),
+            track_buffer_points=read.one(
+                "TRACK_BUFFER_POINTS", _whole(1_000, 999_999_999), 5_000_000
+            ),
             drain_s=read.one("DRAIN_S", _whole(0, 3600), 25),
         )
         read.check(_contradictions(settings))

@@ -874,7 +874,12 @@ export interface StatusNoted {
   status: DriverAvailability;
 }
 
-/** A ride from its request to its end. The newest entry of `events` is the trip's state. */
+/**
+ * A ride from its request to its end. The newest entry of `events` is the trip's state.
+ *
+ * `duration_ms` and `distance_m` are of the ride, from `in_progress` to the end: the one is there
+ * as it ends, the other some seconds later, and it grows no version.
+ */
 export interface Trip {
   /** Made by the server, safe in a URL. */
   id: string;
@@ -908,6 +913,12 @@ export interface Trip {
   reason?: string;
   /** What the rider tells the driver at the door. Never shown to a driver. */
   pin?: string;
+  /** How long the ride took, from `in_progress` to the end, in ms. */
+  duration_ms?: number;
+  /**
+   * How far the ride went, from `in_progress` to the end, in metres by its track; there some seconds after the end.
+   */
+  distance_m?: number;
 }
 
 /** Asks for a trip. */

@@ -10,18 +10,20 @@ from models.mongo.messages import MongoMessages
 from models.mongo.receipts import MongoReceipts
 from models.mongo.revocations import MongoRevocations
 from models.mongo.schema import migrate
+from models.mongo.tracks import MongoTracks
 from models.mongo.trips import MongoTrips
 from models.observing import NOBODY, Observer
 from models.stores import Stores
 
 DEFAULT_DATABASE: Final = "ridewire"
+DEFAULT_TRACK_DAYS: Final = 90
 _PING_WITHIN: Final = 1.0
 
 
 class MongoStores:
     """The stores, and the connection that they share."""
 
-    def __init__(self, database: Database, observer: Observer = NOBODY) -> None:
+    def __init__(self, database: Database, track_days: int, observer: Observer = NOBODY) -> None:
         self._database = database
         self.stores = Stores(
             trips=MongoTrips(
@@ -40,6 +42,7 @@ class MongoStores:
                 partial(observer.grouped, "receipts"),
             ),
             revocations=MongoRevocations(database.collection(collections.REVOCATIONS.name)),
+            tracks=MongoTracks(database.collection(collections.TRACKS.name), track_days),
         )
 
     async def ping(self) -> None:
@@ -58,10 +61,16 @@ class MongoStores:
         await self._database.close()
 
 
-def connect(url: str, database: str = DEFAULT_DATABASE, observer: Observer = NOBODY) -> MongoStores:
+def connect(
+    url: str,
+    database: str = DEFAULT_DATABASE,
+    observer: Observer = NOBODY,
+    *,
+    track_days: int = DEFAULT_TRACK_DAYS,
+) -> MongoStores:
     """The stores in the database that the URL's path names, or else in this one.
 
     Options in the URL are respected, but never weaken what the stores promise: majority, journal,
     primary. Nothing is sent before the first call. Raises ValueError for an unusable URL.
     """
-    return MongoStores(Database(url, database, observer), observer)
+    return MongoStores(Database(url, database, observer), track_days, observer)

@@ -1,18 +1,23 @@
 """Trips in MongoDB: one document each, replaced as a whole if its version is as expected."""
 
+from collections.abc import Collection as SomeOf
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from models.fields import Id, Millis
 from models.grouped import Grouped
+from models.identity import Role
 from models.mongo.attempts import insert_once
 from models.mongo.documents import from_document, to_document, within
 from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate, answering
 from models.stores import PinGuard, TripChange, TripQuery, TripRecord
-from models.trips import followers
+from models.tracks import Served, Stint, stints
+from models.trips import Trip, followers
 
 _OPEN_END: Final = 2**53
 """`chat_until` of a running trip: later than every moment, so that one range finds open chats."""
+_FORMER: Final = "former:"
+"""Begins the keys, among the followers', of drivers who were taken off: one index finds both."""
 
 
 class MongoTrips:
@@ -55,7 +60,14 @@ class MongoTrips:
     async def changed(self, since: Millis, until: Millis | None) -> Sequence[TripChange]:
         where = {"trip.updated_at": within(since, until)}
         found = await self._trips.values(where, "version", "followers")
-        return [TripChange(each["_id"], each["version"], each["followers"]) for each in found]
+        return [
+            TripChange(
+                each["_id"],
+                each["version"],
+                [key for key in each["followers"] if not key.startswith(_FORMER)],
+            )
+            for each in found
+        ]
 
     async def with_expired_offer(self, now: Millis, limit: int) -> Sequence[Id]:
         return await self._trips.keys_up_to("offer_expires_at", now, limit)
@@ -71,6 +83,24 @@ class MongoTrips:
             for key in keys.intersection(document["followers"]):
                 followed[key].append(document)
         return [followed[key] for key, _ in asked]
+
+    @answering()
+    async def served_by(self, driver_ids: SomeOf[Id], since: Millis) -> Sequence[Served]:
+        ids = list(driver_ids)
+        found: dict[Id, Served] = {}
+        for start in range(0, len(ids), SHARED):
+            keys = [
+                f"{kind}{driver_id}"
+                for driver_id in ids[start : start + SHARED]
+                for kind in (f"{Role.DRIVER}:", _FORMER)
+            ]
+            where = {"followers": {"$in": keys}, "chat_until": {"$gte": since}}
+            for each in await self._trips.values(where, "served"):
+                found[each["_id"]] = Served(each["_id"], _stints(each))
+        return list(found.values())
+
+    async def set_distance(self, trip_id: Id, distance_m: int) -> None:
+        await self._trips.change({"_id": trip_id}, {"$max": {"trip.distance_m": distance_m}})
 
     async def pin_guard(self, trip_id: Id) -> PinGuard:
         document = await self._pin_guards.get(trip_id)
@@ -94,7 +124,8 @@ def _document(record: TripRecord) -> Document:
     document = {
         "_id": trip.id,
         "version": trip.version,
-        "followers": sorted(followers(trip)),
+        "followers": sorted(followers(trip) | _former(trip)),
+        "served": [[stint.driver_id, stint.since, stint.until] for stint in stints(trip)],
         **to_document(record),
     }
     if record.chat_until is None:
@@ -102,6 +133,19 @@ def _document(record: TripRecord) -> Document:
     if trip.offer and trip.offer.expires_at is not None:
         document["offer_expires_at"] = trip.offer.expires_at
     return document
+
+
+def _former(trip: Trip) -> set[str]:
+    return {
+        f"{_FORMER}{event.driver_id}"
+        for event in trip.events
+        if event.driver_id not in (None, trip.driver_id)
+    }
+
+
+def _stints(document: Document) -> list[Stint]:
+    """None in a record that was written before there were tracks."""
+    return [Stint(driver_id, int(s), int(u)) for driver_id, s, u in document.get("served", ())]
 
 
 def record_of(document: Document) -> TripRecord:

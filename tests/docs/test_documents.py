@@ -21,6 +21,7 @@ DOCUMENTS = [
         "docs/operations",
         "docs/reliability",
         "docs/tokens",
+        "docs/tracks",
     )
 ]
 FOLDERS = ("models", "handlers", "realtime", "bench", "chaos", "tests", "docs", "examples")

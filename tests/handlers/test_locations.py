@@ -319,3 +319,57 @@ class TestPacing:
         for ts in range(5):
             locations.take(reporter, point(ts), ["t1"])
         assert len(world.told) == 5
+
+
+class TestRecording:
+    """Which points go into tracks: all that may belong to a trip, heard of or not."""
+
+    def recorded(self, driver: Driver) -> list[int]:
+        """The `ts` of what was recorded since this was asked last, ms from now."""
+        return [point.ts - NOW for point in driver.world.drivers.recorded.pop("dan", [])]
+
+    def lives(self, driver: Driver, *, seconds: int) -> None:
+        """A point a second."""
+        for _ in range(seconds):
+            driver.world.clock.advance(1_000)
+            now = driver.world.clock()
+            driver.reports(Point(lat=52.5, lng=13.4, ts=now, seq=now - NOW))
+
+    def test_every_accepted_point_of_a_driver_with_a_trip(self, driver: Driver) -> None:
+        good = Point(lat=52.5, lng=13.4, ts=NOW, seq=1)
+        driver.reports_each(good, good)
+        driver.reports(replace(good, ts=NOW + 1, seq=2), replace(good, ts=NOW + 2, seq=3))
+        assert self.recorded(driver) == [0, 1, 2]
+
+    def test_none_of_a_driver_who_has_had_no_trip_for_a_while(self, world: World) -> None:
+        idle = Driver(world, trips=())
+        self.lives(idle, seconds=60)
+        assert self.recorded(idle) == []
+
+    def test_the_last_seconds_as_soon_as_a_trip_is_heard_of(self, world: World) -> None:
+        idle = Driver(world, trips=())
+        self.lives(idle, seconds=60)
+        idle.reporter.record_recent(world.drivers)
+        assert self.recorded(idle) == [1_000 * s for s in range(45, 61)]
+        idle.trips = ("t1",)
+        self.lives(idle, seconds=2)
+        assert self.recorded(idle) == [61_000, 62_000]
+
+    def test_all_for_some_seconds_after_a_trip(self, driver: Driver) -> None:
+        self.lives(driver, seconds=2)
+        driver.trips = ()
+        self.lives(driver, seconds=30)
+        assert self.recorded(driver) == [1_000 * s for s in range(1, 17)]
+
+    def test_what_comes_in_late(self, world: World) -> None:
+        idle = Driver(world, trips=())
+        self.lives(idle, seconds=60)
+        world.clock.advance(10_000)
+        idle.reports(Point(lat=52.5, lng=13.4, ts=NOW + 61_000, seq=61_000))
+        assert self.recorded(idle)[-1] == 61_000
+
+    def test_all_for_some_seconds_after_connecting(self, world: World) -> None:
+        newcomer = Driver(world, trips=())
+        newcomer.reporter = Reporter("dan", "phone", None, now=NOW)
+        self.lives(newcomer, seconds=20)
+        assert self.recorded(newcomer) == [1_000 * s for s in range(1, 15)]

@@ -26,11 +26,12 @@ from models.facts import Fact, TripLocation
 from models.fields import Id, Millis, new_id
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Message, Read
-from models.points import Place, Sighting
+from models.points import Place, Point, Sighting
 from models.presence import PresenceLimits
 from models.revocations import Revocation
 from models.rooms import Room
 from models.stores import PinGuard, Stores, TripChange, TripQuery, TripRecord
+from models.tracks import Served, TrackMinute, stints
 from models.trips import Status, Trip, followers
 
 NOW = 1_800_000_000_000
@@ -189,6 +190,21 @@ class MemoryTrips:
         }
         expired = [trip_id for trip_id, end in ends.items() if end <= now]
         return sorted(expired, key=lambda trip_id: ends[trip_id])[:limit]
+
+    async def served_by(self, driver_ids: Collection[Id], since: Millis) -> Sequence[Served]:
+        await _others_first()
+        served = (Served(r.trip.id, stints(r.trip)) for r in self._records.values())
+        return [
+            trip
+            for trip in served
+            if any(s.driver_id in driver_ids and s.until > since for s in trip.stints)
+        ]
+
+    async def set_distance(self, trip_id: Id, distance_m: int) -> None:
+        await _others_first()
+        record = self._records[trip_id]
+        most = max(distance_m, record.trip.distance_m or 0)
+        self._records[trip_id] = replace(record, trip=replace(record.trip, distance_m=most))
 
     async def pin_guard(self, trip_id: Id) -> PinGuard:
         await _others_first()
@@ -353,13 +369,41 @@ class MemoryRevocations:
             raise Unavailable("the store is away")
 
 
+class MemoryTracks:
+    def __init__(self) -> None:
+        self.points: dict[TrackMinute, dict[Millis, Point]] = {}
+        self.asked: list[int] = []
+        """For how many minutes each reading was."""
+
+    async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+        await _others_first()
+        for minute, found in points.items():
+            self.points.setdefault(minute, {}).update((point.ts, point) for point in found)
+
+    async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
+        await _others_first()
+        self.asked.append(len(minutes))
+        found = {ts: p for minute in minutes for ts, p in self.points.get(minute, {}).items()}
+        return [found[ts] for ts in sorted(found)]
+
+
 class MemoryDrivers:
     def __init__(self) -> None:
         self._sightings: dict[Id, Sighting] = {}
         self._status: dict[Id, DriverAvailability] = {}
+        self.recorded: dict[Id, list[Point]] = {}
 
     def saw(self, sighting: Sighting) -> None:
         self._sightings[sighting.driver_id] = sighting
+
+    def record(self, driver_id: Id, points: Sequence[Point]) -> None:
+        self.recorded.setdefault(driver_id, []).extend(points)
+
+    def is_safe(self, _driver_id: Id) -> bool:
+        return True
+
+    def tell_when_safe(self, told: Callable[[bool], None]) -> None:
+        told(True)
 
     async def newest(self, driver_id: Id) -> Sighting | None:
         return self._sightings.get(driver_id)
@@ -383,6 +427,7 @@ def memory_stores(trips: MemoryTrips | None = None) -> Stores:
         MemoryConversations(),
         MemoryReceipts(),
         MemoryRevocations(),
+        MemoryTracks(),
     )
 
 

@@ -17,9 +17,10 @@ from models.errors import Unavailable
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Kind, Message, Read
 from models.mongo import MongoStores, SchemaError, connect
-from models.points import Place
+from models.points import Place, Point
 from models.revocations import KEPT_MS, Revocation, RevokedToken, RevokedUser
 from models.stores import PinGuard, Stores, TripQuery, TripRecord
+from models.tracks import MINUTE_MS, Stint, TrackMinute
 from models.trips import (
     Changed,
     Offer,
@@ -38,6 +39,7 @@ RIDER = Identity("rita", Role.RIDER, expires_at=NOW * 2)
 DRIVER = Identity("dan", Role.DRIVER, expires_at=NOW * 2)
 AGENT = Identity("ann", Role.AGENT, expires_at=NOW * 2)
 HOSTILE_IDS = ['{"$ne":1}', "$where", "a/b", "a:b", "a.b.$", "Ünï→🚕", "x" * 128, "🚕" * 128, "%00"]
+MINUTE = NOW - NOW % MINUTE_MS
 PATIENCE = 8
 """Seconds until a refusal that is promised within 5 counts as missing, on a busy machine too."""
 
@@ -699,6 +701,100 @@ class TestRevocations:
             RevokedUser(hostile, NOW + 1),
             RevokedToken(hostile, NOW + 2),
         ]
+
+
+def fixes(*times: int) -> list[Point]:
+    """Points so many ms after a minute's beginning."""
+    return [
+        Point(52.5 + ts / 1e7, -13.123456789012345, MINUTE + ts, ts, heading=359.9, accuracy=4.5)
+        for ts in times
+    ]
+
+
+class TestTracks:
+    OF = TrackMinute("t1", "dan", MINUTE // MINUTE_MS)
+
+    async def test_points_come_back_exactly_and_in_their_order(self, stores: Stores) -> None:
+        await stores.tracks.add({self.OF: fixes(5_000, 7_000)})
+        await stores.tracks.add({self.OF: fixes(1_000, 59_999)})
+        assert await stores.tracks.read([self.OF]) == fixes(1_000, 5_000, 7_000, 59_999)
+
+    async def test_storing_twice_is_storing_once(self, stores: Stores, url: str) -> None:
+        for times in ((1, 2, 3), (1, 2, 3), (2, 3), (3, 4)):
+            await stores.tracks.add({self.OF: fixes(*times)})
+        assert await stores.tracks.read([self.OF]) == fixes(1, 2, 3, 4)
+        with mongodb.client(url) as behind:
+            document: Any = behind.get_default_database()[collections.TRACKS.name].find_one()
+        assert len(document["chunks"]) == 3
+
+    async def test_what_is_not_there_is_no_point(self, stores: Stores) -> None:
+        other = TrackMinute("t1", "eve", self.OF.minute)
+        await stores.tracks.add({self.OF: fixes(1)})
+        assert await stores.tracks.read([other]) == []
+
+    async def test_two_instances_store_the_same_minute_at_once(self, opened: Opened) -> None:
+        instances = [opened().stores.tracks for _ in range(4)]
+        minutes = [TrackMinute("t1", each, self.OF.minute) for each in HOSTILE_IDS]
+        await asyncio.gather(
+            *(
+                each.add(dict.fromkeys(minutes, fixes(number)))
+                for number, each in enumerate(instances)
+            )
+        )
+        for minute in minutes:
+            assert await instances[0].read([minute]) == fixes(0, 1, 2, 3)
+
+    async def test_the_store_drops_them_by_itself_after_the_days_of_the_setting(
+        self, url: str
+    ) -> None:
+        connection = connect(url, track_days=3)
+        await connection.migrate()
+        await connection.stores.tracks.add({self.OF: fixes(1)})
+        await connection.close()
+        with mongodb.client(url) as behind:
+            stored = behind.get_default_database()[collections.TRACKS.name]
+            document: Any = stored.find_one()
+            assert stored.index_information()["forget_at"]["expireAfterSeconds"] == 0
+        end_of_minute = datetime.fromtimestamp((MINUTE + MINUTE_MS) / 1_000, UTC)
+        assert document["forget_at"].replace(tzinfo=UTC) == end_of_minute + timedelta(days=3)
+
+
+class TestServed:
+    async def test_what_a_driver_serves_is_found_and_what_it_was_taken_off(
+        self, stores: Stores
+    ) -> None:
+        running, handed_on = accepted(new_record("t1")), accepted(new_record("t2"))
+        given_back = moved(handed_on.trip, Status.REQUESTED, AGENT, Relation.STAFF, now=NOW + 5)
+        await stores.trips.create(running)
+        await stores.trips.create(replace(handed_on, trip=given_back))
+        await stores.trips.create(new_record("t3", offer=Offer("dan")))
+        found = {trip.trip_id: trip.stints for trip in await stores.trips.served_by(["dan"], NOW)}
+        assert found["t1"] == [Stint("dan", NOW + 1)]
+        assert found["t2"] == [Stint("dan", NOW + 1, NOW + 6)]
+        assert not found.get("t3")
+        assert await stores.trips.served_by(["eve"], NOW) == []
+
+    async def test_what_ended_before_is_left_out(self, stores: Stores) -> None:
+        await stores.trips.create(ended(accepted(new_record()), chat_until=NOW + 2))
+        assert len(await stores.trips.served_by(["dan"], NOW + 2)) == 1
+        assert await stores.trips.served_by(["dan"], NOW + 3) == []
+
+    async def test_who_was_taken_off_is_not_told_to_follow(self, stores: Stores) -> None:
+        trip = moved(
+            accepted(new_record()).trip, Status.REQUESTED, AGENT, Relation.STAFF, now=NOW + 5
+        )
+        await stores.trips.create(replace(new_record(), trip=trip))
+        (change,) = await stores.trips.changed(NOW, None)
+        assert change.followers == ["rider:rita"]
+
+    async def test_of_two_distances_the_longer_counts_and_is_no_change(
+        self, stores: Stores
+    ) -> None:
+        record = await stores.trips.create(ended(accepted(new_record()), chat_until=NOW + 2))
+        for metres in (70, 90, 80):
+            await stores.trips.set_distance("t1", metres)
+        stored = await stores.trips.get("t1")
+        assert stored == replace(record, trip=replace(record.trip, distance_m=90))
 
 
 class TestSchema:

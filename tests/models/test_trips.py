@@ -606,7 +606,13 @@ class TestRandomLives:
             heard = old
             for event in events_after(life[-1], old.version):
                 heard = as_heard(heard, event)
-            end = replace(heard, cancelled_by=life[-1].cancelled_by, reason=life[-1].reason)
+            last = life[-1]
+            end = replace(
+                heard,
+                cancelled_by=last.cancelled_by,
+                reason=last.reason,
+                duration_ms=last.duration_ms,
+            )
             assert end == life[-1]
 
     def test_a_driver_is_on_a_trip_exactly_while_it_is_served(self, seed: int) -> None:

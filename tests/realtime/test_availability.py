@@ -8,10 +8,10 @@ from redis.asyncio import Redis
 from models.commands import DriverAvailability
 from realtime import keys
 from realtime.availability import Availability
-from realtime.drivers import RedisDrivers
 from realtime.embedded import EmbeddedStores
 from realtime.redis_address import RedisAddress
 from tests.conftest import fresh
+from tests.realtime.drivers import drivers_on
 
 AVAILABLE, BUSY = DriverAvailability.AVAILABLE, DriverAvailability.BUSY
 
@@ -23,7 +23,7 @@ async def redis(stores: EmbeddedStores) -> AsyncIterator[Redis]:
 
 
 async def test_what_redis_has_lost_is_said_again(redis: Redis) -> None:
-    drivers, elsewhere = RedisDrivers(redis), RedisDrivers(redis)
+    drivers, elsewhere = drivers_on(redis), drivers_on(redis)
     dan, eve = fresh("dan"), fresh("eve")
     for driver_id in (dan, eve):
         drivers.came(driver_id, None)

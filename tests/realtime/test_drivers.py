@@ -1,21 +1,40 @@
 """Where drivers are, with a Redis that is there, and with one that does not answer."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
+from redis.asyncio import Redis
 
+from handlers.tracks import Waiting
 from models.commands import DriverAvailability
 from models.errors import Unavailable
 from models.points import Point, Sighting
+from models.tracks import Report
 from realtime.drivers import RedisDrivers
 from realtime.embedded import EmbeddedStores
 from realtime.redis_address import RedisAddress
+from realtime.track_stream import TrackStream
+from realtime.unsaved import MAX_POINTS, Unsaved
 from tests.conftest import fresh
+from tests.realtime.drivers import drivers_on
 
 
 def sighting(driver_id: str, ts: int) -> Sighting:
     return Sighting(driver_id, Point(lat=1, lng=2, ts=ts, seq=ts), "phone", ts)
+
+
+def fixes(*times: int) -> list[Point]:
+    return [Point(lat=1, lng=2, ts=ts, seq=ts) for ts in times]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture
@@ -35,14 +54,14 @@ async def silent(asked: list[bytes]) -> AsyncIterator[RedisDrivers]:
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     redis = RedisAddress.parse(f"redis://127.0.0.1:{port}").client()
-    yield RedisDrivers(redis)
+    yield drivers_on(redis)
     await redis.aclose()
     server.close()
 
 
 async def test_the_newest_point_is_kept_for_all(stores: EmbeddedStores) -> None:
     async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
-        here, there = RedisDrivers(redis), RedisDrivers(redis)
+        here, there = drivers_on(redis), drivers_on(redis)
         dan = fresh("dan")
         for ts in (1, 3, 2):
             here.saw(sighting(dan, ts))
@@ -56,7 +75,7 @@ async def test_the_newest_point_is_kept_for_all(stores: EmbeddedStores) -> None:
 
 async def test_what_an_instance_writes_late_replaces_nothing_newer(stores: EmbeddedStores) -> None:
     async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
-        slow, fast = RedisDrivers(redis), RedisDrivers(redis)
+        slow, fast = drivers_on(redis), drivers_on(redis)
         dan, eve = fresh("dan"), fresh("eve")
         for driver_id in (dan, eve):
             slow.saw(sighting(driver_id, 1))
@@ -92,3 +111,102 @@ async def test_points_under_way_when_the_writing_ends_are_kept(silent: RedisDriv
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert await silent.newest("dan") == sighting("dan", 1)
+
+
+class TestTracks:
+    """Points go to Redis with the sighting that counts them as taken, or nowhere."""
+
+    @pytest.fixture
+    async def redis(self, tmp_path: Path) -> AsyncIterator[Redis]:
+        with EmbeddedStores.start(tmp_path, redis=True, mongodb=False) as own:
+            async with RedisAddress.parse(str(own.redis_url)).client() as redis:
+                yield redis
+
+    async def test_points_and_sightings_are_written_together(self, redis: Redis) -> None:
+        drivers = drivers_on(redis)
+        safe: list[bool] = []
+        drivers.saw(sighting("dan", 2))
+        drivers.record("dan", fixes(1, 2))
+        drivers.saw(sighting("eve", 1))
+        assert not drivers.is_safe("dan")
+        assert drivers.is_safe("eve")
+        drivers.tell_when_safe(safe.append)
+        await drivers.flush()
+        assert safe == [True]
+        assert drivers.is_safe("dan")
+        stream = TrackStream(redis)
+        (entry,) = await stream.take()
+        assert list(entry.reports) == [Report("dan", fixes(1, 2))]
+        assert (await stream.lag()).points == 2
+        assert await drivers_on(redis).newest("dan") == sighting("dan", 2)
+
+    async def test_a_full_stream_takes_neither_points_nor_the_sightings_that_count_them(
+        self, redis: Redis
+    ) -> None:
+        drivers = drivers_on(redis, max_points=3)
+        safe: list[bool] = []
+        for driver_id, times in (("dan", (1, 2)), ("eve", (1, 2))):
+            drivers.saw(sighting(driver_id, 2))
+            drivers.record(driver_id, fixes(*times))
+            drivers.tell_when_safe(safe.append)
+            await drivers.flush()
+        assert safe == [True, False]
+        assert await drivers_on(redis).newest("eve") is None
+        stream = TrackStream(redis)
+        await stream.remove(await stream.take())
+        await drivers.flush()
+        assert drivers.is_safe("eve")
+        assert await drivers_on(redis).newest("eve") == sighting("eve", 2)
+
+    async def test_while_redis_is_away_mongodb_has_the_points(self) -> None:
+        kept: list[Report] = []
+        safe: list[bool] = []
+        is_away = True
+
+        async def keep(waiting: Sequence[Waiting]) -> int:
+            if is_away:
+                raise Unavailable("the store is away")
+            kept.extend(each.report for each in waiting)
+            return len(waiting)
+
+        nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
+        silent = drivers_on(nobody, keep)
+        silent.record("dan", fixes(1))
+        silent.tell_when_safe(safe.append)
+        await silent.flush()
+        assert (safe, silent.is_safe("dan")) == ([False], False)
+        is_away = False
+        silent.record("dan", fixes(2))
+        silent.tell_when_safe(safe.append)
+        await silent.flush()
+        assert (safe, silent.is_safe("dan")) == ([False, True], True)
+        assert kept == [Report("dan", fixes(1, 2))]
+        await nobody.aclose()
+
+    def test_what_waits_in_memory_is_bounded(self) -> None:
+        unsaved = Unsaved()
+        for driver_id in ("dan", "eve"):
+            unsaved.record(driver_id, fixes(*range(MAX_POINTS)))
+        assert (len(unsaved.points["dan"]), unsaved.dropped) == (MAX_POINTS, MAX_POINTS)
+        assert "eve" not in unsaved.points
+
+
+def test_a_large_backlog_is_written_in_portions_that_together_are_all_of_it() -> None:
+    unsaved = Unsaved()
+    many = {f"d{n}": fixes(*range(n % 5 * 900 if n < 50 else 0)) for n in range(700)}
+    for driver_id, points in many.items():
+        unsaved.note(sighting(driver_id, 9))
+        if points:
+            unsaved.record(driver_id, points)
+    written: dict[str, list[Point]] = {driver_id: [] for driver_id in many}
+    seen: list[str] = []
+    for portion in list(unsaved.portions()):
+        assert portion.count < 4_000
+        assert len(portion.sightings) <= 500
+        for driver_id, points_of in portion.points:
+            assert driver_id not in seen
+            written[driver_id] += points_of
+        seen += [each.driver_id for each in portion.sightings]
+        assert all(written[each] == many[each] for each in seen)
+        unsaved.saved(portion)
+    assert (sorted(seen), bool(unsaved)) == (sorted(many), False)

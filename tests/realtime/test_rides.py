@@ -199,7 +199,7 @@ def _noting(locate: Locate, reported: list[bytes]) -> Locate:
             reported.append(payload)
         return taken
 
-    return Locate(report, direct)
+    return Locate(report, direct, locate.wait)
 
 
 def subscribe(number: int, more: str = "") -> str:

@@ -79,6 +79,8 @@ class TestDefaults:
             locations_per_s=5,
             osrm_url=None,
             arrival_radius_m=250,
+            track_days=90,
+            track_buffer_points=5_000_000,
             drain_s=25,
         )
 

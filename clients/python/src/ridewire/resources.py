@@ -64,6 +64,7 @@ class Trip(Struct, frozen=True, kw_only=True):
     """A ride. `version` grows by one with each change, and `events` has them all.
 
     `driver_id` is None until a driver accepted, `pin` for drivers and for trips without one.
+    `duration_ms` and `distance_m` are of the ride itself, once it has ended.
     """
 
     id: str
@@ -82,6 +83,8 @@ class Trip(Struct, frozen=True, kw_only=True):
     cancelled_by: str | None = None
     reason: str | None = None
     pin: str | None = None
+    duration_ms: int | None = None
+    distance_m: int | None = None
 
 
 class Message(Struct, frozen=True, kw_only=True):

@@ -47,6 +47,7 @@ FIELDS: Final[dict[str, str]] = {
     "driver": "How well the trip's driver is heard; null while it has none.",
     "driver_id": "The driver's user id; null before a driver accepts.",
     "dropoff": "Where the trip goes; null where that is open.",
+    "duration_ms": "How long the ride took, from `in_progress` to the end, in ms.",
     "error": "What went wrong.",
     "events": "Every change of the trip, the oldest first.",
     "expected": "With `invalid`: what the field should have been.",
@@ -192,6 +193,12 @@ OF_TYPES: Final[dict[str, dict[str, str]]] = {
         "driver_id": "Trips of this driver; a driver's own if a driver asks.",
         "rider_id": "Trips of this rider; a rider's own if a rider asks.",
         "status": "Trips in this state.",
+    },
+    "Trip": {
+        "distance_m": (
+            "How far the ride went, from `in_progress` to the end, in metres by its track; there "
+            "some seconds after the end."
+        ),
     },
     "TripEta": {
         "at": "When it was worked out, in ms since the epoch, by the server's clock.",

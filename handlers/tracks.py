@@ -1,0 +1,147 @@
+"""Where accepted points belong: the tracks of the trips that their drivers served at the time."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from handlers.measuring import Meter
+from handlers.ports import Clock
+from models import stores
+from models.fields import Id, Millis
+from models.points import Point
+from models.tracks import MINUTE_MS, Report, Served, Stint, TrackMinute
+
+REMEMBERED_MS: Final = 15_000
+"""For how long it is remembered what a driver serves, for a first look."""
+LIVE_MS: Final = 60_000
+"""Drivers whose points are no older are looked up together: few trips have ended since."""
+LATEST_MS: Final = 7 * 86_400_000
+"""How late a point may come and still be sorted into the track of a trip that has ended."""
+
+
+class Waiting:
+    """A report on its way into the tracks."""
+
+    __slots__ = ("kept_for", "report")
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.kept_for: set[tuple[Id, Millis]] = set()
+        """The trip and beginning of each stint whose points are stored."""
+
+    @property
+    def oldest(self) -> Millis:
+        return min(point.ts for point in self.report.points)
+
+
+class _Known(Struct, frozen=True):
+    """What a driver serves, as it was read."""
+
+    trips: Sequence[Served]
+    read_at: Millis
+
+
+class TrackKeeper:
+    """Stores points under trips. Twice is as good as once."""
+
+    def __init__(self, kept: stores.Stores, clock: Clock) -> None:
+        self._trips = kept.trips
+        self._tracks = kept.tracks
+        self._clock = clock
+        self._meter = Meter(kept)
+        self._known: dict[Id, _Known] = {}
+
+    async def keep(self, waiting: Sequence[Waiting]) -> int:
+        """Store, at a first look, what belongs to a trip that is known; how many points that was.
+
+        A trip that was accepted just now may not be stored yet, and one that is remembered may
+        have gone on: `keep_rest` finds what is missing. Raises Unavailable.
+        """
+        await self._learn([each for each in waiting if not self._is_known(each.report)])
+        return await self._store(waiting)
+
+    async def keep_rest(self, waiting: Sequence[Waiting]) -> int:
+        """Store what a first look has not; how many points that was. Raises Unavailable.
+
+        To be done some seconds after it, when every change of a trip is stored that was under way.
+        """
+        await self._learn(waiting)
+        count = await self._store(waiting)
+        for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
+            await self._meter.measure(trip_id)
+        self._forget()
+        return count
+
+    def _is_known(self, report: Report) -> bool:
+        """Whether, by what is remembered, the driver serves a trip all the time."""
+        known = self._known.get(report.driver_id)
+        return known is not None and any(
+            stint.since <= report.points[0].ts and report.points[-1].ts < stint.until
+            for trip in known.trips
+            for stint in trip.stints
+            if stint.driver_id == report.driver_id
+        )
+
+    async def _learn(self, waiting: Sequence[Waiting]) -> None:
+        now = self._clock()
+        live = [each for each in waiting if each.oldest >= now - LIVE_MS]
+        late = [each for each in waiting if each.oldest < now - LIVE_MS]
+        for some in (live, late):
+            await self._read(some, now)
+
+    async def _read(self, waiting: Sequence[Waiting], now: Millis) -> None:
+        """Read what the drivers have served since the oldest of these points."""
+        if not waiting:
+            return
+        found: dict[Id, list[Served]] = {each.report.driver_id: [] for each in waiting}
+        since = max(min(each.oldest for each in waiting), now - LATEST_MS)
+        for trip in await self._trips.served_by(found, since):
+            for driver_id in {stint.driver_id for stint in trip.stints} & found.keys():
+                found[driver_id].append(trip)
+        self._known.update((driver_id, _Known(trips, now)) for driver_id, trips in found.items())
+
+    async def _store(self, waiting: Sequence[Waiting]) -> int:
+        found: dict[TrackMinute, list[Point]] = {}
+        for each in waiting:
+            for trip_id, stint in self._missing(each):
+                _sort(each.report, trip_id, stint, found)
+        if found:
+            await self._tracks.add(found)
+        for each in waiting:
+            each.kept_for.update((trip_id, stint.since) for trip_id, stint in self._missing(each))
+        return sum(map(len, found.values()))
+
+    def _missing(self, each: Waiting) -> list[tuple[Id, Stint]]:
+        """The stints that the driver served, and that the points are not stored for yet."""
+        return [
+            (trip.trip_id, stint)
+            for trip in self._known[each.report.driver_id].trips
+            for stint in trip.stints
+            if stint.driver_id == each.report.driver_id
+            and (trip.trip_id, stint.since) not in each.kept_for
+        ]
+
+    def _ended(self, each: Waiting) -> list[Id]:
+        """The trips that have ended and have some of these points."""
+        return [
+            trip.trip_id
+            for trip in self._known[each.report.driver_id].trips
+            if trip.has_ended and trip.stints[-1].until > each.oldest
+        ]
+
+    def _forget(self) -> None:
+        oldest = self._clock() - REMEMBERED_MS
+        for driver_id in [d for d, known in self._known.items() if known.read_at < oldest]:
+            del self._known[driver_id]
+
+
+def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> None:
+    """Put the points of a stint into their minutes."""
+    minute, into = -1, list[Point]()
+    for point in report.points:
+        if stint.since <= point.ts < stint.until:
+            if point.ts // MINUTE_MS != minute:
+                minute = point.ts // MINUTE_MS
+                into = found.setdefault(TrackMinute(trip_id, report.driver_id, minute), [])
+            into.append(point)

@@ -1,0 +1,123 @@
+"""What drivers have reported and Redis does not have yet, and who waits until it is safe."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from models.fields import Id
+from models.points import Point, Sighting
+
+MAX_POINTS: Final = 200_000
+"""Points for tracks in memory while no store takes them, some 300 bytes each."""
+_DRIVERS_AT_ONCE: Final = 500
+_POINTS_AT_ONCE: Final = 2_000
+
+Told = Callable[[bool], None]
+"""Is told whether it is safe. It may not fail."""
+
+
+class Portion(Struct, frozen=True):
+    """What goes in one write: drivers' newest points, and points for tracks by driver."""
+
+    sightings: Sequence[Sighting] = ()
+    points: Sequence[tuple[Id, Sequence[Point]]] = ()
+
+    @property
+    def count(self) -> int:
+        return sum(len(points) for _, points in self.points)
+
+
+class Unsaved:
+    """One flush takes all that is there; what it could not save it puts back."""
+
+    def __init__(self) -> None:
+        self.sightings: dict[Id, Sighting] = {}
+        self.points: dict[Id, list[Point]] = {}
+        self.dropped = 0
+        """Points that there was no room for, ever."""
+        self._count = 0
+        self._waiting: list[Told] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.sightings or self.points or self._waiting)
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._waiting)
+
+    def note(self, sighting: Sighting) -> None:
+        known = self.sightings.get(sighting.driver_id)
+        if known is None or sighting.point.ts >= known.point.ts:
+            self.sightings[sighting.driver_id] = sighting
+
+    def record(self, driver_id: Id, points: Sequence[Point]) -> None:
+        if self._count >= MAX_POINTS:
+            self.dropped += len(points)
+            return
+        self._count += len(points)
+        known = self.points.get(driver_id)
+        if known is None:
+            self.points[driver_id] = list(points)
+        else:
+            known.extend(points)
+
+    def tell(self, told: Told) -> None:
+        """Have somebody told when all is safe that is there now."""
+        self._waiting.append(told)
+
+    def take(self) -> "Unsaved":
+        taken = Unsaved()
+        taken.sightings, self.sightings = self.sightings, {}
+        taken.points, self.points = self.points, {}
+        taken._count, self._count = self._count, 0
+        taken._waiting, self._waiting = self._waiting, []
+        return taken
+
+    def put_back(self, taken: "Unsaved") -> None:
+        """Under what has come since."""
+        self.sightings = taken.sightings | self.sightings
+        for driver_id, since in self.points.items():
+            taken.points.setdefault(driver_id, []).extend(since)
+        self.points = taken.points
+        self._count += taken._count
+
+    def end(self, is_safe: bool) -> None:
+        """Tell those who wait."""
+        waiting, self._waiting = self._waiting, []
+        for told in waiting:
+            told(is_safe)
+
+    def saved(self, portion: Portion) -> None:
+        """So much of it is safe."""
+        for sighting in portion.sightings:
+            self.sightings.pop(sighting.driver_id, None)
+        for driver_id, points in portion.points:
+            left = self.points.pop(driver_id)[len(points) :]
+            if left:
+                self.points[driver_id] = left
+        self._count -= portion.count
+
+    def portions(self) -> Iterator[Portion]:
+        """All of it, in writes of a sane size; a driver's newest point comes with its last points.
+
+        Whoever has both is first among those with points, so that neither waits for the other.
+        """
+        idle = [s for driver_id, s in self.sightings.items() if driver_id not in self.points]
+        for start in range(0, len(idle), _DRIVERS_AT_ONCE):
+            yield Portion(sightings=idle[start : start + _DRIVERS_AT_ONCE])
+        sightings: list[Sighting] = []
+        some: list[tuple[Id, Sequence[Point]]] = []
+        count = 0
+        for driver_id, points in list(self.points.items()):
+            for start in range(0, len(points), _POINTS_AT_ONCE):
+                some.append((driver_id, points[start : start + _POINTS_AT_ONCE]))
+                count += len(some[-1][1])
+                is_last = start + _POINTS_AT_ONCE >= len(points)
+                if is_last and driver_id in self.sightings:
+                    sightings.append(self.sightings[driver_id])
+                if count >= _POINTS_AT_ONCE or len(some) >= _DRIVERS_AT_ONCE:
+                    yield Portion(sightings, some)
+                    sightings, some, count = [], [], 0
+        if some:
+            yield Portion(sightings, some)

@@ -1,0 +1,19 @@
+"""Drivers as an instance keeps them in Redis, by themselves."""
+
+from collections.abc import Sequence
+
+from redis.asyncio import Redis
+
+from handlers.tracks import Waiting
+from models.errors import Unavailable
+from realtime.drivers import Keep, RedisDrivers
+from realtime.metrics import Metrics
+
+
+async def nowhere(_waiting: Sequence[Waiting]) -> int:
+    """A store of tracks that is away."""
+    raise Unavailable("the store is away")
+
+
+def drivers_on(redis: Redis, keep: Keep = nowhere, max_points: int = 1_000) -> RedisDrivers:
+    return RedisDrivers(redis, keep, max_points, Metrics())

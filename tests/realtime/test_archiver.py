@@ -1,0 +1,174 @@
+"""Points on their way from the stream into tracks, by several instances, one of which may die."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from handlers.measuring import points_of
+from handlers.tracks import TrackKeeper
+from models.errors import Unavailable
+from models.points import Point, Sighting
+from models.tracks import parts
+from models.trips import Trip
+from realtime import archiver, keys, track_stream
+from realtime.archiver import Archiver
+from realtime.drivers import RedisDrivers
+from realtime.embedded import EmbeddedStores
+from realtime.metrics import Metrics
+from realtime.redis_address import RedisAddress
+from realtime.track_stream import TrackStream
+from tests.handlers.world import NOW, World
+
+WITHIN_S = 10
+
+
+class Archive:
+    """Drivers' points in Redis, and instances that put them into the tracks of a world."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.world = World()
+        self.keeper = TrackKeeper(self.world.stores, self.world.clock)
+        self.drivers = RedisDrivers(redis, self.keeper.keep, 10_000, Metrics())
+
+    async def reports(self, *seqs: int) -> None:
+        points = [Point(lat=52.5, lng=13.4, ts=NOW + seq, seq=seq) for seq in seqs]
+        self.drivers.saw(Sighting("dan", points[-1], "phone", NOW))
+        self.drivers.record("dan", points)
+        await self.drivers.flush()
+
+    def instance(self) -> Archiver:
+        keeper = TrackKeeper(self.world.stores, self.world.clock)
+        return Archiver(TrackStream(self.redis), keeper, Metrics())
+
+    async def track(self, trip: Trip) -> list[int]:
+        return [
+            point.seq
+            for part in parts((await self.world.stored(trip.id)).trip)
+            async for points in points_of(self.world.stores.tracks, trip.id, part, NOW + 10**6)
+            for point in points
+        ]
+
+    async def waiting(self) -> tuple[int, int]:
+        """Points and entries in the stream."""
+        lag = await TrackStream(self.redis).lag()
+        return lag.points, await self.redis.xlen(keys.track_stream())
+
+
+@pytest.fixture
+async def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Archive]:
+    monkeypatch.setattr(archiver, "SETTLE_S", 0.05)
+    monkeypatch.setattr(archiver, "TICK_S", 0.02)
+    with EmbeddedStores.start(tmp_path, redis=True, mongodb=False) as own:
+        async with RedisAddress.parse(str(own.redis_url)).client() as redis:
+            yield Archive(redis)
+
+
+async def until_nothing_waits(archive: Archive, *instances: Archiver) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while await archive.waiting() != (0, 0):
+            await asyncio.gather(*(instance.turn() for instance in instances))
+
+
+async def test_points_come_into_the_track_and_leave_the_stream(archive: Archive) -> None:
+    trip = await archive.world.trip_in("in_progress")
+    await archive.reports(1, 2)
+    await archive.reports(3)
+    assert await archive.waiting() == (3, 2)
+    instance = archive.instance()
+    await instance.turn()
+    assert await archive.track(trip) == [1, 2, 3]
+    assert await archive.waiting() == (3, 2)  # until the second look
+    await until_nothing_waits(archive, instance)
+    assert await archive.track(trip) == [1, 2, 3]
+
+
+async def test_several_instances_share_the_work(archive: Archive) -> None:
+    trip = await archive.world.trip_in("in_progress")
+    instances = [archive.instance() for _ in range(3)]
+    for seq in range(20):
+        await archive.reports(seq)
+    await until_nothing_waits(archive, *instances)
+    assert await archive.track(trip) == list(range(20))
+
+
+async def test_what_a_dead_instance_had_taken_others_finish(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_stream, "LEASE_S", 0.2)
+    trip = await archive.world.trip_in("in_progress")
+    await archive.reports(1)
+    await TrackStream(archive.redis).take()  # and it dies
+    await archive.reports(2)
+    await until_nothing_waits(archive, archive.instance())
+    assert await archive.track(trip) == [1, 2]
+
+
+async def test_what_is_renewed_nobody_else_takes(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_stream, "LEASE_S", 0.3)
+    await archive.reports(1)
+    owner, other = TrackStream(archive.redis), TrackStream(archive.redis)
+    taken = await owner.take()
+    deadline = asyncio.get_running_loop().time() + 1
+    while asyncio.get_running_loop().time() < deadline:
+        await owner.renew(taken)
+        assert await other.take() == []
+
+
+async def test_points_wait_in_the_stream_while_mongodb_is_away(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trip = await archive.world.trip_in("in_progress")
+    instance = archive.instance()
+    running = asyncio.create_task(instance.run())
+    with monkeypatch.context() as away:
+        tried = asyncio.Event()
+
+        async def add(_points: object) -> None:
+            tried.set()
+            raise Unavailable("the store is away")
+
+        away.setattr(archive.world.stores.tracks, "add", add)
+        await archive.reports(1, 2)
+        await asyncio.wait_for(tried.wait(), WITHIN_S)
+        assert await archive.waiting() == (2, 1)
+    await until_nothing_waits(archive)
+    running.cancel()
+    assert await archive.track(trip) == [1, 2]
+
+
+async def test_a_redis_that_forgot_everything_is_used_again(archive: Archive) -> None:
+    trip = await archive.world.trip_in("in_progress")
+    instance = archive.instance()
+    await archive.reports(1)
+    await until_nothing_waits(archive, instance)
+    await archive.redis.flushall()
+    await archive.reports(2)
+    await until_nothing_waits(archive, instance)
+    assert await archive.track(trip) == [1, 2]
+
+
+async def test_what_cannot_be_read_does_not_hold_up_the_rest(archive: Archive) -> None:
+    trip = await archive.world.trip_in("in_progress")
+    await archive.redis.xadd(keys.track_stream(), {"points": 0, "reports": b"no msgpack"})
+    await archive.reports(1)
+    await until_nothing_waits(archive, archive.instance())
+    assert await archive.track(trip) == [1]
+
+
+async def test_consumers_that_are_gone_are_forgotten(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_stream, "FORGOTTEN_MS", -1)
+    streams = [TrackStream(archive.redis) for _ in range(3)]
+    await archive.reports(1)
+    for stream in streams:
+        await stream.take()
+    await streams[0].forget_consumers()
+    left = await archive.redis.xinfo_consumers(keys.track_stream(), "archive")
+    assert [consumer["pending"] for consumer in left] == [1]
