@@ -61,6 +61,7 @@ COMMANDS: Final[dict[str, Access]] = {
 
 REQUESTS: Final[dict[str, Access]] = {
     requests.TripGet.event: _may(ALL_ROLES, RIDER, DRIVER, OFFERED, STAFF, VIEWER),
+    requests.TripTrack.event: _may(TALKERS, RIDER, DRIVER, STAFF),
     requests.TripList.event: _may(TALKERS),
     requests.TripShare.event: _may({Role.RIDER} | STAFF_ROLES, RIDER, STAFF),
     requests.MessageList.event: COMMANDS[commands.ChatHistory.event],

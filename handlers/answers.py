@@ -10,6 +10,7 @@ from models.facts import TripDriver
 from models.fields import Heading, Id, Latitude, Longitude, Millis, Number, Speed
 from models.messages import Conversation, Message, Read
 from models.points import Point
+from models.tracks import Phase
 from models.trips import Trip, WatchedTrip
 
 Item = TypeVar("Item")
@@ -131,3 +132,43 @@ class Shared(Struct, frozen=True):
 
     token: str
     expires_at: Millis
+
+
+class TrackPoint(Point, frozen=True, omit_defaults=True):
+    """A point as it was accepted."""
+
+
+class TrackPart(Struct, frozen=True):
+    """Where one driver was in one phase of a trip, oldest first."""
+
+    driver_id: Id
+    phase: Phase
+    points: Sequence[TrackPoint]
+
+
+class Track(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Where the driver of a trip has been, part by part."""
+
+    trip_id: Id
+    duration_ms: Number | None = None
+    distance_m: Number | None = None
+    parts: Sequence[TrackPart]
+
+
+class TrackLine(Struct, frozen=True):
+    """Where one driver was in one phase of a trip, as an encoded polyline of so many points."""
+
+    driver_id: Id
+    phase: Phase
+    polyline: str
+    count: Number
+
+
+class TrackLines(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A track as encoded polylines, with `precision` decimals of a degree."""
+
+    trip_id: Id
+    duration_ms: Number | None = None
+    distance_m: Number | None = None
+    precision: Number
+    parts: Sequence[TrackLine]

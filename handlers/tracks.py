@@ -1,17 +1,26 @@
-"""Where accepted points belong: the tracks of the trips that their drivers served at the time."""
+"""Tracks: where accepted points belong, and what a trip's track is to whoever asks."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
-from handlers.measuring import Meter
+from handlers import access
+from handlers.measuring import Meter, points_of
 from handlers.ports import Clock
 from models import stores
+from models.errors import NotFound
 from models.fields import Id, Millis
+from models.filter import DEFAULT_LIMITS
+from models.identity import Identity
 from models.points import Point
-from models.tracks import MINUTE_MS, Report, Served, Stint, TrackMinute
+from models.requests import TripTrack
+from models.simplifying import Simplifier
+from models.tracks import MINUTE_MS, Part, Report, Served, Stint, TrackMinute, parts
+from models.trips import Relation, Trip
 
+AHEAD_MS: Final = DEFAULT_LIMITS.future_ms
+"""How much later than now an accepted point can be."""
 REMEMBERED_MS: Final = 15_000
 """For how long it is remembered what a driver serves, for a first look."""
 LIVE_MS: Final = 60_000
@@ -145,3 +154,53 @@ def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, li
                 minute = point.ts // MINUTE_MS
                 into = found.setdefault(TrackMinute(trip_id, report.driver_id, minute), [])
             into.append(point)
+
+
+class TrackReading:
+    """A trip's track, for one caller: read as it is needed, piece by piece."""
+
+    def __init__(
+        self, trip: Trip, seen: Sequence[Part], tracks: stores.Tracks, newest: Millis
+    ) -> None:
+        self.trip = trip
+        self.parts = seen
+        self._tracks = tracks
+        self._newest = newest
+
+    async def points(self, part: Part, tolerance_m: int = 0) -> AsyncIterator[Sequence[Point]]:
+        """The points of a part, oldest first, some at once; the fewer the greater the tolerance.
+
+        Raises Unavailable.
+        """
+        if not tolerance_m:
+            async for points in points_of(self._tracks, self.trip.id, part, self._newest):
+                yield points
+            return
+        simplifier = Simplifier(tolerance_m)
+        async for points in points_of(self._tracks, self.trip.id, part, self._newest):
+            if kept := simplifier.take(points):
+                yield kept
+        if rest := simplifier.end():
+            yield rest
+
+
+class TrackHandler:
+    def __init__(self, kept: stores.Stores, clock: Clock) -> None:
+        self._trips = kept.trips
+        self._tracks = kept.tracks
+        self._meter = Meter(kept)
+        self._clock = clock
+
+    async def read(self, caller: Identity, request: TripTrack) -> TrackReading:
+        """Raises NotFound for whom the trip is nothing to. A driver sees its own parts."""
+        record = await self._trips.get(request.trip_id)
+        if record is None:
+            raise NotFound("trip")
+        relation = access.relation_to(record.trip, caller, request.event)
+        seen = [
+            part
+            for part in parts(record.trip)
+            if relation is not Relation.DRIVER or part.driver_id == caller.user_id
+        ]
+        trip = await self._meter.measured(record.trip)
+        return TrackReading(trip, seen, self._tracks, self._clock() + AHEAD_MS)

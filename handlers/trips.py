@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from handlers import access
 from handlers.answers import Answer, TripIs
+from handlers.measuring import Meter
 from handlers.ports import Clock, Drivers, Publish
 from models import rooms, stores, trips
 from models.commands import TripCreate, TripDecline, TripEdit, TripOffer, TripUpdate
@@ -57,6 +58,7 @@ class TripHandler:
         """`arrival_radius_m` is how near to the pickup a driver has arrived; 0 is anywhere."""
         self._trips = kept.trips
         self._messages = kept.messages
+        self._meter = Meter(kept)
         self._publish = publish
         self._clock = clock
         self._drivers = drivers
@@ -162,7 +164,7 @@ class TripHandler:
         if record is None:
             raise NotFound("trip")
         relation = access.relation_to(record.trip, caller, request.event)
-        return trips.view(record.trip, relation)
+        return trips.view(await self._meter.measured(record.trip), relation)
 
     async def list(self, caller: Identity, request: TripList, before: Id | None) -> list[Trip]:
         """A page of trips and, where there are further ones, one more. See `TripList`."""

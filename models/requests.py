@@ -3,6 +3,7 @@
 Like the commands, each has the name under which `handlers.access` says who may.
 """
 
+from enum import StrEnum
 from typing import Annotated, ClassVar, Final
 
 from msgspec import Meta, Struct, field
@@ -34,6 +35,23 @@ class TripGet(Struct, frozen=True):
     event: ClassVar[str] = "trip:get"
 
     trip_id: Id
+
+
+class TrackFormat(StrEnum):
+    JSON = "json"
+    GEOJSON = "geojson"
+    POLYLINE = "polyline"
+
+
+class TripTrack(Struct, frozen=True, kw_only=True):
+    """Read where the driver has been, from `accepted` to the end."""
+
+    event: ClassVar[str] = "trip:track"
+
+    trip_id: Id
+    format: TrackFormat | None = None
+    tolerance_m: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    precision: Annotated[int, Meta(ge=5, le=6)] = 5
 
 
 class TripList(Struct, frozen=True, kw_only=True):

@@ -16,7 +16,7 @@ from handlers.revocations import RevocationHandler
 from handlers.sessions import SessionHandler
 from handlers.sharing import SharingHandler
 from handlers.snapshots import Snapshots
-from handlers.tracks import TrackKeeper
+from handlers.tracks import TrackHandler, TrackKeeper
 from handlers.trips import TripHandler
 from models import mongo, rooms
 from models.errors import Unavailable
@@ -107,6 +107,7 @@ class Instance:
         self._wire(settings)
         self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._metrics)
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
+        self.app.on_response_prepare.append(self._edge.prepare)
         self._gateway.attach(self.app, SOCKET_IO)
         self._routes().add_to(self.app)
         api.add_to(self.app, self._new_api(), self._identities.verified)
@@ -272,6 +273,7 @@ class Instance:
             pushes=PushHandler(publish),
             revocations=RevocationHandler(kept, publish, now),
             nearby=NearbyHandler(self._drivers.nearby, self._presence, now),
+            tracks=TrackHandler(kept, now),
         )
 
     def _routes(self) -> Routes:

@@ -681,6 +681,9 @@ export interface OpenConversation {
   read_seq: number;
 }
 
+/** What the driver was doing for the trip. */
+export type Phase = "approach" | "ride";
+
 /** A pick-up, a stop, a destination. Degrees WGS84. */
 export interface Place {
   /** Degrees north, WGS84. */
@@ -872,6 +875,79 @@ export interface StatusNoted {
   ok: true;
   /** As noted. */
   status: DriverAvailability;
+}
+
+/** Where the driver of a trip has been, part by part. */
+export interface Track {
+  /** The trip. */
+  trip_id: string;
+  /** How long the ride took, from `in_progress` to the end, in ms. */
+  duration_ms?: number;
+  /**
+   * How far the ride went, from `in_progress` to the end, in metres by its track; there some seconds after the end.
+   */
+  distance_m?: number;
+  /** One for each driver and phase, in the order of time. */
+  parts: TrackPart[];
+}
+
+/** How a track is written. */
+export type TrackFormat = "json" | "geojson" | "polyline";
+
+/** Where one driver was in one phase of a trip, as an encoded polyline of so many points. */
+export interface TrackLine {
+  /** The driver's user id. */
+  driver_id: string;
+  /** `approach` until the ride is in progress, then `ride`. */
+  phase: Phase;
+  /** The line, by Google's encoded polyline algorithm. */
+  polyline: string;
+  /** How many points the line has. */
+  count: number;
+}
+
+/** A track as encoded polylines, with `precision` decimals of a degree. */
+export interface TrackLines {
+  /** The trip. */
+  trip_id: string;
+  /** How long the ride took, from `in_progress` to the end, in ms. */
+  duration_ms?: number;
+  /**
+   * How far the ride went, from `in_progress` to the end, in metres by its track; there some seconds after the end.
+   */
+  distance_m?: number;
+  /** How many decimals of a degree a polyline has: 5, or 6. */
+  precision: number;
+  /** One for each driver and phase, in the order of time. */
+  parts: TrackLine[];
+}
+
+/** Where one driver was in one phase of a trip, oldest first. */
+export interface TrackPart {
+  /** The driver's user id. */
+  driver_id: string;
+  /** `approach` until the ride is in progress, then `ride`. */
+  phase: Phase;
+  /** Accepted points, the oldest first. */
+  points: TrackPoint[];
+}
+
+/** A point as it was accepted. */
+export interface TrackPoint {
+  /** Degrees north, WGS84. */
+  lat: number;
+  /** Degrees east, WGS84. */
+  lng: number;
+  /** When it was measured, in ms since the epoch; a clock that is wrong is corrected. */
+  ts: number;
+  /** As the driver's app numbered it. */
+  seq: number;
+  /** Degrees clockwise from north. */
+  heading?: number;
+  /** Metres per second. */
+  speed?: number;
+  /** Radius in metres within which the position is. */
+  accuracy?: number;
 }
 
 /**

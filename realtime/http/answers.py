@@ -6,7 +6,7 @@ import msgspec
 from aiohttp import web
 
 from models.trips import Trip, WatchedTrip
-from realtime.http.requests import knows_version
+from realtime.http.requests import knows_state, state_of
 from realtime.http.table import Route
 
 GZIP_FROM: Final = 1_024
@@ -17,31 +17,27 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def answer(request: web.Request, route: Route, content: object) -> web.Response:
     """What a route answers. For a trip that the client has already: 304 and no body."""
-    version = content.version if isinstance(content, Trip | WatchedTrip) else None
-    if (
-        version is not None
-        and request.method in ("GET", "HEAD")
-        and knows_version(request, version)
-    ):
-        return _marked(web.Response(status=304), version, "")
+    state = state_of(content) if isinstance(content, Trip | WatchedTrip) else None
+    if state is not None and request.method in ("GET", "HEAD") and knows_state(request, state):
+        return _marked(web.Response(status=304), state, "")
     if content is None:
-        return web.Response(status=route.status, headers=_PRIVATE)
+        return web.Response(status=route.status, headers=PRIVATE)
     response = web.Response(
         body=_encode(content), status=route.status, content_type="application/json"
     )
     suffix = "-gzip" if _compress(request, response) else ""
-    return _marked(response, version, suffix)
+    return _marked(response, state, suffix)
 
 
-_PRIVATE: Final = {"Cache-Control": "private, no-cache"}
+PRIVATE: Final = {"Cache-Control": "private, no-cache"}
 
 
-def _marked(response: web.Response, version: int | None, suffix: str) -> web.Response:
+def _marked(response: web.Response, state: str | None, suffix: str) -> web.Response:
     """Caches keep what is one caller's for this caller, and ask before they use it again."""
-    response.headers.update(_PRIVATE)
+    response.headers.update(PRIVATE)
     response.headers["Vary"] = "Authorization, Accept-Encoding"
-    if version is not None:
-        response.headers["ETag"] = f'"{version}{suffix}"'
+    if state is not None:
+        response.headers["ETag"] = f'"{state}{suffix}"'
     return response
 
 

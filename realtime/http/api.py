@@ -13,6 +13,7 @@ from handlers.nearby import NearbyHandler
 from handlers.pushes import PushHandler
 from handlers.revocations import RevocationHandler
 from handlers.sharing import SharingHandler
+from handlers.tracks import TrackHandler, TrackReading
 from handlers.trips import TripHandler
 from models.commands import ChatHistory, ChatOpen, TripCreate, TripEdit, TripOffer, TripUpdate
 from models.fields import Id, Number
@@ -25,6 +26,7 @@ from realtime.http.answers import answer
 from realtime.http.cursors import cursor, position
 from realtime.http.requests import Reader, bearer
 from realtime.http.table import ROUTES, Method, Route
+from realtime.http.tracks import answer_track
 
 Verified = Callable[[str], Awaitable[Identity]]
 """Who holds a token. Raises Unauthorized, TokenExpired and Unavailable."""
@@ -43,6 +45,7 @@ class Handlers(Struct, frozen=True):
     pushes: PushHandler
     revocations: RevocationHandler
     nearby: NearbyHandler
+    tracks: TrackHandler
 
 
 def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
@@ -60,11 +63,11 @@ def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
 
 def _served(
     route: Route, serve: Serve, verified: Verified
-) -> Callable[[web.Request], Awaitable[web.Response]]:
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     reader = Reader(route)
     location = _LOCATIONS.get(route.name)
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         caller = await verified(bearer(request.headers))
         access.require_role(caller, route.access)
         command = await reader.read(request)
@@ -72,6 +75,8 @@ def _served(
             caller = await verified(bearer(request.headers))  # the body may have taken a while
         async with answered_within():
             content = await serve(caller, command)
+        if isinstance(content, TrackReading):
+            return await answer_track(request, command, content)
         response = answer(request, route, content)
         if location is not None and isinstance(content, Trip):
             response.headers["Location"] = location.format(id=content.id)
@@ -114,6 +119,7 @@ def _serving(to: Handlers) -> Mapping[str, Serve]:
         "create_trip": create,
         "list_trips": list_trips,
         "get_trip": to.trips.get,
+        "get_track": to.tracks.read,
         "edit_trip": edit,
         "update_trip": update,
         "offer_trip": offer,

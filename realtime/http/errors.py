@@ -113,13 +113,18 @@ class Edge:
                 response = await self._answered(request, handler)
         finally:
             self._ended()
+        took = time.perf_counter() - began
+        self._metrics.answered_http(_route(request), request.method, response.status, took)
+        return response
+
+    async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """What every answer has, be it streamed or not. For `Application.on_response_prepare`."""
+        if _NAME not in request:
+            return
         if self.is_draining:
             response.force_close()
         response.headers[REQUEST_ID] = request[_NAME]
         self._share(request, response)
-        took = time.perf_counter() - began
-        self._metrics.answered_http(_route(request), request.method, response.status, took)
-        return response
 
     def _ended(self) -> None:
         self._under_way -= 1

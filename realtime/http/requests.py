@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from models.errors import Invalid, RidewireError, TooLarge, Unauthorized
 from models.fields import Id
+from models.trips import Trip, WatchedTrip
 from realtime import payloads
 from realtime.http.table import Route
 
@@ -33,7 +34,10 @@ _DIGITS: Final = re.compile(r"-?[0-9]{1,16}", re.ASCII)
 _DECIMAL: Final = re.compile(
     r"-?[0-9]{1,16}(\.[0-9]{1,64})?(e[+-]?[0-9]{1,3})?", re.ASCII | re.IGNORECASE
 )
-_TAG: Final = re.compile(r'"(?P<version>[0-9]{1,16})(?:-gzip)?"', re.ASCII)
+_TAG: Final = re.compile(
+    r'"(?P<state>(?P<version>[0-9]{1,16})(?:\.[0-9]{1,16})?)(?:-gzip)?"', re.ASCII
+)
+"""A trip's version, and how far it went, once that is known: it is there later than the version."""
 _TAGS: Final = re.compile(r'(?:W/)?"[^"]*"(?:\s*,\s*(?:W/)?"[^"]*")*')
 _read_object: Final = msgspec.json.Decoder(dict[str, object]).decode
 
@@ -116,12 +120,16 @@ def required_version(request: web.Request) -> int | None:
     return max((int(tag["version"]) for tag in _TAG.finditer(given)), default=NO_VERSION)
 
 
-def knows_version(request: web.Request, version: int) -> bool:
-    """Whether `If-None-Match` names this version: the client has it already."""
+def state_of(trip: Trip | WatchedTrip) -> str:
+    """What an ETag says of a trip."""
+    metres = None if isinstance(trip, WatchedTrip) else trip.distance_m
+    return f"{trip.version}" if metres is None else f"{trip.version}.{metres}"
+
+
+def knows_state(request: web.Request, state: str) -> bool:
+    """Whether `If-None-Match` names this state of a trip: the client has it already."""
     given = request.headers.get(IF_NONE_MATCH, "")
-    return given.strip() == "*" or any(
-        int(tag["version"]) == version for tag in _TAG.finditer(given)
-    )
+    return given.strip() == "*" or any(tag["state"] == state for tag in _TAG.finditer(given))
 
 
 async def _body(request: web.Request) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any, Final, get_type_hints
 
 from msgspec import Struct
 
-from handlers.answers import NearbyDriver, Page, Shared
+from handlers.answers import NearbyDriver, Page, Shared, Track, TrackLines
 from models.commands import ChatOpen, TripCreate, TripEdit, TripOffer, TripUpdate
 from models.messages import Conversation, Draft, Message
 from models.requests import (
@@ -16,12 +16,15 @@ from models.requests import (
     TripGet,
     TripList,
     TripShare,
+    TripTrack,
     UserPush,
     UserRevoke,
 )
 from models.trips import Trip, WatchedTrip
 
 PREFIX: Final = "/v1"
+JSON: Final = "application/json"
+GEO_JSON: Final = "application/geo+json"
 
 
 class Method(StrEnum):
@@ -54,6 +57,8 @@ class Route(Struct, frozen=True, kw_only=True):
     """A type, a union of types, or None."""
     status: int = 200
     tag: str
+    also: tuple[str, ...] = ()
+    """Further media types of a good answer, for who asks for them."""
 
     @property
     def access(self) -> str:
@@ -117,6 +122,16 @@ ROUTES: Final[tuple[Route, ...]] = (
         about="Change destination, stops or metadata of a trip that has not ended.",
         takes=TripEdit,
         answers=Trip,
+        tag="trips",
+    ),
+    Route(
+        name="get_track",
+        method=Method.GET,
+        path="/v1/trips/{trip_id}/track",
+        about="Read where the driver of a trip has been; drivers their own part.",
+        takes=TripTrack,
+        answers=Track | TrackLines,
+        also=(GEO_JSON,),
         tag="trips",
     ),
     Route(

@@ -11,12 +11,22 @@ import ridewire
 from msgspec import Struct
 from ridewire import calls, errors, resources, tokens
 
-from handlers.answers import NearbyDriver, Page, Shared
+from handlers.answers import (
+    NearbyDriver,
+    Page,
+    Shared,
+    Track,
+    TrackLine,
+    TrackLines,
+    TrackPart,
+    TrackPoint,
+)
 from models import errors as known_errors
 from models.errors import RidewireError
 from models.identity import Role
 from models.messages import Conversation, Kind, Message
 from models.points import Place
+from models.requests import TrackFormat
 from models.trips import Changed, Event, Offer, Status, Trip
 from realtime.http import errors as edge
 from realtime.http.table import ROUTES, Route
@@ -32,6 +42,11 @@ SHAPES: Final[dict[type[Struct], type[Struct]]] = {
     Conversation: resources.Conversation,
     NearbyDriver: resources.NearbyDriver,
     Shared: resources.ShareLink,
+    TrackPoint: resources.TrackPoint,
+    Track: resources.Track,
+    TrackPart: resources.TrackPart,
+    TrackLine: resources.TrackLine,
+    TrackLines: resources.TrackLines,
     Page: resources.Page,
 }
 NAMED_OTHERWISE: Final = {"jti": "token_id"}
@@ -39,6 +54,7 @@ CALLS: Final[dict[str, calls.Call[Any]]] = {
     "create_trip": calls.create_trip(pickup=resources.Place(1, 2)),
     "list_trips": calls.list_trips(),
     "get_trip": calls.get_trip("ID"),
+    "get_track": calls.get_track("ID"),
     "edit_trip": calls.edit_trip("ID", dropoff=None),
     "update_trip": calls.update_trip("ID", "cancelled"),
     "offer_trip": calls.offer_trip("ID", "dan"),
@@ -86,7 +102,12 @@ def test_a_resource_has_the_fields_that_the_server_sends(shape: type[Struct]) ->
 
 @pytest.mark.parametrize(
     ("literal", "known"),
-    [(resources.Status, Status), (resources.Kind, Kind), (resources.Role, Role)],
+    [
+        (resources.Status, Status),
+        (resources.Kind, Kind),
+        (resources.Role, Role),
+        (resources.TrackFormat, TrackFormat),
+    ],
 )
 def test_the_words_are_the_servers(literal: Any, known: type[StrEnum]) -> None:
     assert list(get_args(literal)) == [word.value for word in known]

@@ -26,6 +26,7 @@ WHO_MAY: Final = """
     create_trip        rider agent service another_rider
     list_trips         rider driver offered agent service another_rider another_driver
     get_trip           rider driver offered agent service viewer
+    get_track          rider driver agent service
     edit_trip          rider agent service
     update_trip        rider driver agent service
     offer_trip         agent service
@@ -42,6 +43,7 @@ WHO_MAY: Final = """
 
 STRANGERS: Final = """
     get_trip           another_rider another_driver another_viewer
+    get_track          another_rider another_driver
     edit_trip          another_rider
     update_trip        another_rider another_driver
     share_trip         another_rider
@@ -78,6 +80,7 @@ ASKED: Final[dict[str, Ask]] = {
     "create_trip": lambda case: ("POST", "/v1/trips", case.company.request(**case.own)),
     "list_trips": lambda _: ("GET", "/v1/trips?limit=1", None),
     "get_trip": on_trip("GET"),
+    "get_track": on_trip("GET", "/track"),
     "edit_trip": on_trip("PATCH", body={"dropoff": {"lat": 1, "lng": 2}}),
     "update_trip": on_trip("POST", "/status", {"status": "cancelled"}),
     "offer_trip": on_trip("POST", "/offer", {"driver_id": "another"}),

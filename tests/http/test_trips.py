@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from models import mongo
 from realtime.http.cursors import cursor
-from tests.conftest import fresh
+from tests.conftest import Cluster, fresh
 from tests.http.conftest import Company
 from tests.rides import PICKUP
 
@@ -344,3 +345,22 @@ class TestSharing:
             "POST", f"/v1/trips/{fresh('trip')}/share", {"expires_in_ms": wrong}
         )
         assert (answer.status, answer.error["path"]) == (400, "expires_in_ms")
+
+
+async def test_a_distance_that_becomes_known_is_news_but_no_version(
+    company: Company, cluster: Cluster
+) -> None:
+    trip = f"/v1/trips/{await company.trip('completed')}"
+    before = await company.rider.ask("GET", trip)
+    connection = mongo.connect(str(cluster.stores.mongodb_url))
+    await connection.stores.trips.set_distance(before.json["id"], 6_120)
+    await connection.close()
+    known = {"If-None-Match": before.headers["ETag"]}
+    after = await company.rider.ask("GET", trip, headers=known)
+    assert after.status == 200
+    assert after.json == before.json | {"distance_m": 6_120}
+    known = {"If-None-Match": after.headers["ETag"]}
+    assert (await company.rider.ask("GET", trip, headers=known)).status == 304
+    body, match = {"status": "completed"}, {"If-Match": after.headers["ETag"]}
+    again = await company.service.ask("POST", f"{trip}/status", body, headers=match)
+    assert again.json["version"] == before.json["version"]

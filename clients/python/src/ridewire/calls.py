@@ -23,6 +23,9 @@ from ridewire.resources import (
     Role,
     ShareLink,
     Status,
+    Track,
+    TrackFormat,
+    TrackLines,
     Trip,
 )
 
@@ -106,6 +109,23 @@ def list_trips(
 def get_trip(trip_id: str) -> Call[Trip]:
     """The trip as it is now."""
     return Call("GET", f"/v1/trips/{_part(trip_id)}", _trip)
+
+
+def get_track(
+    trip_id: str,
+    *,
+    format: TrackFormat = "json",  # noqa: A002 - as the server calls it
+    tolerance_m: int | None = None,
+    precision: int | None = None,
+) -> Call[Track | TrackLines | dict[str, Any]]:
+    """Where the driver of a trip has been: a `Track`.
+
+    With `format="polyline"` it is `TrackLines`, of 5 or 6 decimals by `precision`; with `"geojson"`
+    an object of GeoJSON. With `tolerance_m` points are left out that are no further than that from
+    the line of the others.
+    """
+    query = _given(format=format, tolerance_m=tolerance_m, precision=precision)
+    return Call("GET", f"/v1/trips/{_part(trip_id)}/track", _TRACKS[format], query=query)
 
 
 def edit_trip(
@@ -300,6 +320,11 @@ def following(call: Call[Page[Item]], page: Page[Item]) -> Call[Page[Item]] | No
 
 _trip: Final = msgspec.json.Decoder(Trip).decode
 _trips: Final = msgspec.json.Decoder(Page[Trip]).decode
+_TRACKS: Final[Mapping[str, Callable[[bytes], Track | TrackLines | dict[str, Any]]]] = {
+    "json": msgspec.json.Decoder(Track).decode,
+    "polyline": msgspec.json.Decoder(TrackLines).decode,
+    "geojson": msgspec.json.Decoder(dict[str, Any]).decode,
+}
 _share_link: Final = msgspec.json.Decoder(ShareLink).decode
 _conversation: Final = msgspec.json.Decoder(Conversation).decode
 _message: Final = msgspec.json.Decoder(Message).decode

@@ -21,6 +21,7 @@ Status = Literal[
     "unfulfilled",
 ]
 Kind = Literal["text", "quick_reply", "location", "image", "system"]
+TrackFormat = Literal["json", "geojson", "polyline"]
 Role = Literal["driver", "rider", "agent", "service", "viewer"]
 
 
@@ -85,6 +86,54 @@ class Trip(Struct, frozen=True, kw_only=True):
     pin: str | None = None
     duration_ms: int | None = None
     distance_m: int | None = None
+
+
+class TrackPoint(Struct, frozen=True, omit_defaults=True):
+    """Where a driver was at `ts`. Metres per second, degrees clockwise from north, metres."""
+
+    lat: float
+    lng: float
+    ts: int
+    seq: int
+    heading: float | None = None
+    speed: float | None = None
+    accuracy: float | None = None
+
+
+class TrackPart(Struct, frozen=True):
+    """Where one driver was in one phase of a trip, oldest first."""
+
+    driver_id: str
+    phase: str
+    points: tuple[TrackPoint, ...]
+
+
+class Track(Struct, frozen=True, kw_only=True):
+    """Where the driver of a trip has been. `duration_ms` and `distance_m` are of the ride."""
+
+    trip_id: str
+    duration_ms: int | None = None
+    distance_m: int | None = None
+    parts: tuple[TrackPart, ...]
+
+
+class TrackLine(Struct, frozen=True):
+    """The same as an encoded polyline of `count` points."""
+
+    driver_id: str
+    phase: str
+    polyline: str
+    count: int
+
+
+class TrackLines(Struct, frozen=True, kw_only=True):
+    """A track as encoded polylines, with `precision` decimals of a degree."""
+
+    trip_id: str
+    duration_ms: int | None = None
+    distance_m: int | None = None
+    precision: int
+    parts: tuple[TrackLine, ...]
 
 
 class Message(Struct, frozen=True, kw_only=True):

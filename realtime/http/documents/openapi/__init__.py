@@ -9,6 +9,7 @@ from models.errors import Conflict, RateLimited, RidewireError, TooLarge, Unavai
 from models.identity import Role
 from realtime.http.documents.openapi.components import (
     HEADERS,
+    OF_TYPES,
     PARAMETERS,
     TOKEN,
     header_refs,
@@ -26,7 +27,7 @@ from realtime.http.requests import (
     TooSlow,
     UnsupportedMediaType,
 )
-from realtime.http.table import ROUTES, Method, Route, by_path
+from realtime.http.table import JSON, ROUTES, Method, Route, by_path
 
 Object = dict[str, Any]
 
@@ -52,8 +53,6 @@ TAGS: Final = {
     "operations": "For operators, without a token: to be kept from the public.",
     "documents": "What describes both interfaces, without a token.",
 }
-
-JSON: Final = "application/json"
 
 _GOOD: Final = {
     200: "As it is now.",
@@ -200,7 +199,7 @@ def _good(route: Route) -> Object:
     if route.answers is not None:
         example = examples.of_answer(route.name, route.answers)
         content = {"schema": ref(route.answers), "example": example}
-        answer["content"] = {JSON: content}
+        answer["content"] = {JSON: content, **{kind: OF_TYPES[kind] for kind in route.also}}
     return answer
 
 

@@ -2,8 +2,10 @@
 
 from typing import Any, Final
 
+from models.tracks import Phase
 from realtime.http.errors import REQUEST_ID
 from realtime.http.requests import IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH
+from realtime.http.table import GEO_JSON
 
 Object = dict[str, Any]
 
@@ -24,9 +26,12 @@ HEADERS: Final[dict[str, Object]] = {
         "schema": {"type": "string", "pattern": "^[\\x21-\\x7e]{1,128}$"},
     },
     "ETag": {
-        "description": "The trip's version in quotes, for `If-Match` and `If-None-Match`.",
+        "description": (
+            "The trip's version in quotes, for `If-Match` and `If-None-Match`; once it is known "
+            "how far the trip went, a dot and that."
+        ),
         "required": True,
-        "schema": {"type": "string", "pattern": '^"[0-9]+(?:-gzip)?"$'},
+        "schema": {"type": "string", "pattern": '^"[0-9]+(?:\\.[0-9]+)?(?:-gzip)?"$'},
     },
     "Location": {
         "description": "Where it is to be read.",
@@ -68,7 +73,10 @@ PARAMETERS: Final[dict[str, Object]] = {
             "The trip's `ETag` as the caller knows it, in place of `version`: a trip that has "
             "moved on is a `conflict` with status 412. `*` is any version."
         ),
-        "schema": {"type": "string", "pattern": '^(?:\\*|"[0-9]{1,15}(?:-gzip)?")$'},
+        "schema": {
+            "type": "string",
+            "pattern": '^(?:\\*|"[0-9]{1,15}(?:\\.[0-9]{1,15})?(?:-gzip)?")$',
+        },
     },
     IF_NONE_MATCH: {
         "name": IF_NONE_MATCH,
@@ -77,6 +85,85 @@ PARAMETERS: Final[dict[str, Object]] = {
         "schema": {"type": "string"},
     },
 }
+
+
+_POSITION: Final[Object] = {
+    "type": "array",
+    "items": {"type": "number"},
+    "minItems": 2,
+    "maxItems": 2,
+    "description": "Longitude and latitude.",
+}
+_GEOMETRY: Final[Object] = {
+    "anyOf": [
+        {
+            "type": "object",
+            "required": ["type", "coordinates"],
+            "properties": {"type": {"const": kind}, "coordinates": coordinates},
+        }
+        for kind, coordinates in (
+            ("LineString", {"type": "array", "items": _POSITION, "minItems": 2}),
+            ("Point", _POSITION),
+        )
+    ]
+}
+OF_TYPES: Final[dict[str, Object]] = {
+    GEO_JSON: {
+        "schema": {
+            "type": "object",
+            "description": (
+                "RFC 7946: a LineString for each part, cut where it crosses the antimeridian, with "
+                "the time of each position, in ms since the epoch. A part of one point is a Point."
+            ),
+            "required": ["type", "trip_id", "features"],
+            "properties": {
+                "type": {"const": "FeatureCollection"},
+                "trip_id": {"type": "string"},
+                "duration_ms": {"type": "integer"},
+                "distance_m": {"type": "integer"},
+                "features": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["type", "geometry", "properties"],
+                        "properties": {
+                            "type": {"const": "Feature"},
+                            "geometry": _GEOMETRY,
+                            "properties": {
+                                "type": "object",
+                                "required": ["driver_id", "phase", "times"],
+                                "properties": {
+                                    "driver_id": {"type": "string"},
+                                    "phase": {"enum": [str(phase) for phase in Phase]},
+                                    "times": {"type": "array", "items": {"type": "integer"}},
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+        "example": {
+            "type": "FeatureCollection",
+            "trip_id": "01KATF6N8S4W2Q7V5ZJX9D3MTH",
+            "features": [
+                {
+                    "type": "Feature",
+                    "geometry": {
+                        "type": "LineString",
+                        "coordinates": [[13.4, 52.5], [13.41, 52.5]],
+                    },
+                    "properties": {
+                        "driver_id": "dan",
+                        "phase": "ride",
+                        "times": [1_764_000_000_000, 1_764_000_001_000],
+                    },
+                }
+            ],
+        },
+    },
+}
+"""What further media types have in them."""
 
 
 def header_refs(*names: str) -> Object:

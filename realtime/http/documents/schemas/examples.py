@@ -11,6 +11,7 @@ from models import facts
 from models.commands import DriverAvailability
 from models.eta import Destination
 from models.messages import Read
+from models.tracks import Phase
 from models.trips import Trip
 from realtime.http.documents.schemas import errors
 from realtime.http.documents.schemas.ride import (
@@ -80,6 +81,7 @@ _ASKED: Final[dict[str, Any]] = {
     "TripOffer": {"trip_id": TRIP_ID, "driver_id": DRIVER.user_id, "expires_in_ms": 30_000},
     "TripShare": {"trip_id": TRIP_ID, "expires_in_ms": 7_200_000},
     "TripSubscribe": {"trip_id": TRIP_ID, "after_seq": 0},
+    "TripTrack": {"trip_id": TRIP_ID, "tolerance_m": 5},
     "TripUnsubscribe": {"trip_id": TRIP_ID},
     "TripUpdate": {"trip_id": TRIP_ID, "status": "accepted", "version": 2},
     "UserPush": {
@@ -100,6 +102,8 @@ _ERROR: Final = errors.HttpError(
     trip=ACCEPTED.for_driver(),
     request_id="01KATF7C5N",
 )
+FIX: Final = msgspec.convert(POINT, answers.TrackPoint, from_attributes=True)
+LINE: Final = answers.TrackLine(DRIVER.user_id, Phase.RIDE, "_p~iF~ps|U_ulLnnqC", count=2)
 _TOLD: Final[tuple[Struct, ...]] = (
     answers.Answer(),
     answers.ConversationIs(conversation=SUPPORT),
@@ -128,6 +132,18 @@ _TOLD: Final[tuple[Struct, ...]] = (
     ),
     answers.Shared(TOKEN, NOW + 7_200_000),
     answers.StatusNoted(status=DriverAvailability.AVAILABLE),
+    FIX,
+    answers.TrackPart(DRIVER.user_id, Phase.RIDE, [FIX]),
+    answers.Track(
+        trip_id=TRIP_ID,
+        duration_ms=840_000,
+        distance_m=6_120,
+        parts=[answers.TrackPart(DRIVER.user_id, Phase.RIDE, [FIX])],
+    ),
+    LINE,
+    answers.TrackLines(
+        trip_id=TRIP_ID, duration_ms=840_000, distance_m=6_120, precision=5, parts=[LINE]
+    ),
     answers.TripIs(trip=ACCEPTED.for_driver()),
     errors.Refusal(error=msgspec.convert(_ERROR, errors.Error, from_attributes=True)),
     errors.HttpRefusal(error=_ERROR),
