@@ -52,6 +52,13 @@ class Reporter:
         """The newest accepted point."""
         return self.filter.newest
 
+    def remember(self, points: Sequence[Point]) -> None:
+        """They are in no track unless a trip is heard of soon."""
+        recent = self.recent
+        recent.extend(points)
+        if recent[0].ts < points[0].ts - RECENT_MS:
+            recent.popleft()
+
     def record_recent(self, drivers: Drivers) -> None:
         """The driver begins to serve a trip, or leaves: what came just before may count."""
         if self.recent:
@@ -80,8 +87,7 @@ class LocationHandler:
         if isinstance(taken, Refusal):
             self._note_doubts(reporter)
             return taken
-        self._note(reporter, taken, now, trips)
-        self._record(reporter, (taken,), now, trips)
+        self._note(reporter, (taken,), now, trips)
         return None
 
     def report(
@@ -105,41 +111,33 @@ class LocationHandler:
             else:
                 accepted.append(taken)
         if accepted:
-            self._note(reporter, accepted[-1], now, trips)
-            self._record(reporter, accepted, now, trips)
+            self._note(reporter, accepted, now, trips)
         else:
             self._note_doubts(reporter)
         return Located(accepted=len(accepted), rejected=rejected)
 
-    def _record(
+    def _note(
         self, reporter: Reporter, points: Sequence[Point], now: Millis, trips: Sequence[Id]
     ) -> None:
-        """Have the points in tracks, if they may belong to a trip.
+        """Keep accepted points, and show the newest.
 
-        That is not for this instance to know for sure: it hears of trips a little later.
+        All that may belong to a trip go into tracks; that is not for this instance to know for
+        sure, as it hears of trips a little later.
         """
-        if trips:
-            reporter.recorded_until = now + RECENT_MS
-        elif now >= reporter.recorded_until and points[0].ts >= now - LATE_MS:
-            self._remember(reporter, points, now)
-            return
-        reporter.record_recent(self._drivers)
-        self._drivers.record(reporter.driver_id, points)
-
-    def _remember(self, reporter: Reporter, points: Sequence[Point], now: Millis) -> None:
-        recent = reporter.recent
-        while recent and recent[0].ts < now - RECENT_MS:
-            recent.popleft()
-        recent.extend(points)
-
-    def _note(self, reporter: Reporter, point: Point, now: Millis, trips: Sequence[Id]) -> None:
-        """Keep the newest accepted point, and show it."""
-        known = reporter.filter
+        known, newest = reporter.filter, points[-1]
         reporter.noted = known.state
         reporter.seen_at = now
-        self._drivers.saw(Sighting(reporter.driver_id, point, known.source, now, known.state))
+        sighting = Sighting(reporter.driver_id, newest, known.source, now, known.state)
+        if trips or now < reporter.recorded_until or points[0].ts < now - LATE_MS:
+            if reporter.recent:
+                reporter.record_recent(self._drivers)
+            self._drivers.saw(sighting, points)
+        else:
+            reporter.remember(points)
+            self._drivers.saw(sighting)
         if trips:
-            self._pacer.offer(reporter.pace, point, now, tuple(trips))
+            reporter.recorded_until = now + RECENT_MS
+            self._pacer.offer(reporter.pace, newest, now, tuple(trips))
 
     def _note_doubts(self, reporter: Reporter) -> None:
         """Keep what refused points have told, for whichever instance the driver is on next."""

@@ -42,8 +42,8 @@ class Show(Protocol):
 class Drivers(Protocol):
     """Where drivers are and whether they take trips: shared by all instances, not kept for ever."""
 
-    def saw(self, sighting: Sighting) -> None:
-        """Note a driver's newest accepted point. Never waits."""
+    def saw(self, sighting: Sighting, points: Sequence[Point] = ()) -> None:
+        """Note a driver's newest accepted point, and record these with it. Never waits."""
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         """Have accepted points, oldest first, in the tracks of what the driver served. Never waits.

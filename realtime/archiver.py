@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 TICK_S: Final = 0.5
 SETTLE_S: Final = 6.0
 """Longer than a command may take, and a write of it, together."""
+POINTS_PER_S: Final = 1_000
+MAX_GATHER_S: Final = 5.0
+"""When there is much to do, it is done less often: more points of a trip are one write."""
 RENEW_S: Final = LEASE_S / 4
 MAX_HELD: Final = 100_000
 """Points in memory, some 300 bytes each. While there are more, no more are taken."""
@@ -52,7 +55,7 @@ class Archiver:
         self._keeper = keeper
         self._counts = metrics.track_points.counts
         self._held: dict[str, _Held] = {}
-        self._renewed_at = self._settled_at = self._cleaned_at = 0.0
+        self._renewed_at = self._look_at = self._settled_at = self._cleaned_at = 0.0
         self._away = False
 
     async def run(self) -> None:
@@ -96,10 +99,13 @@ class Archiver:
     async def _look(self, now: float) -> None:
         """The first look at what is new."""
         new = [held for held in self._held.values() if held.looked_at is None]
-        if new:
-            self._counts["kept"] += await self._keeper.keep(_waiting(new))
-            for held in new:
-                held.looked_at = now
+        if not new or now < self._look_at:
+            return
+        self._counts["kept"] += await self._keeper.keep(_waiting(new))
+        for held in new:
+            held.looked_at = now
+        count = sum(held.size for held in new)
+        self._look_at = now + min(count / POINTS_PER_S, MAX_GATHER_S)
 
     async def _settle(self, now: float) -> None:
         """The second look, for many at once: every time the same drivers are read again."""

@@ -90,8 +90,10 @@ class RedisDrivers:
         self.availability = Availability(redis)
         self.nearby = NearbyIndex(redis, self.availability.known)
 
-    def saw(self, sighting: Sighting) -> None:
+    def saw(self, sighting: Sighting, points: Sequence[Point] = ()) -> None:
         self._unsaved.note(sighting)
+        if points:
+            self._unsaved.record(sighting.driver_id, points)
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         self._unsaved.record(driver_id, points)

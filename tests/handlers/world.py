@@ -393,8 +393,10 @@ class MemoryDrivers:
         self._status: dict[Id, DriverAvailability] = {}
         self.recorded: dict[Id, list[Point]] = {}
 
-    def saw(self, sighting: Sighting) -> None:
+    def saw(self, sighting: Sighting, points: Sequence[Point] = ()) -> None:
         self._sightings[sighting.driver_id] = sighting
+        if points:
+            self.record(sighting.driver_id, points)
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         self.recorded.setdefault(driver_id, []).extend(points)
