@@ -101,7 +101,10 @@ class Instance:
         self._scraping = Scraping(self._metrics.registry, worker)
         kept = self._mongo.stores
         self._drivers = RedisDrivers(
-            self._redis, TrackKeeper(kept, now).keep, settings.track_buffer_points, self._metrics
+            self._redis,
+            TrackKeeper(kept, now).keep_rest,
+            settings.track_buffer_points,
+            self._metrics,
         )
         self._archiver = Archiver(TrackStream(self._redis), TrackKeeper(kept, now), self._metrics)
         self._wire(settings)

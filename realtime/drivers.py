@@ -26,7 +26,7 @@ from realtime.availability import Availability, read
 from realtime.metrics import Metrics
 from realtime.nearby import NearbyIndex
 from realtime.sightings import TIME_DIGITS, packed, unpacked
-from realtime.unsaved import Portion, Told, Unsaved
+from realtime.unsaved import DRIVERS_AT_ONCE, Portion, Told, Unsaved
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +99,8 @@ class RedisDrivers:
         self._unsaved.record(driver_id, points)
 
     def is_safe(self, driver_id: Id) -> bool:
-        return driver_id not in self._unsaved.points and driver_id not in self._writing.points
+        unsaved, writing = self._unsaved, self._writing
+        return not (driver_id in unsaved.points or driver_id in writing.points or unsaved.is_full)
 
     def tell_when_safe(self, told: Told) -> None:
         self._unsaved.tell(told)
@@ -189,15 +190,15 @@ class RedisDrivers:
 
     async def _keep_directly(self, writing: Unsaved) -> bool:
         """Have the points kept without Redis; whether that worked."""
-        reports = [Report(driver_id, points) for driver_id, points in writing.points.items()]
-        if not reports:
-            return True
+        drivers = list(writing.points.items())
         try:
             async with asyncio.timeout(KEEP_WITHIN_S):
-                self._counts["kept"] += await self._keep([Waiting(report) for report in reports])
+                for start in range(0, len(drivers), DRIVERS_AT_ONCE):
+                    some = drivers[start : start + DRIVERS_AT_ONCE]
+                    self._counts["kept"] += await self._keep([Waiting(Report(*of)) for of in some])
+                    writing.saved(Portion(points=some))
         except (RidewireError, TimeoutError):
             return False
-        writing.saved(Portion(points=list(writing.points.items())))
         return True
 
     async def _get(self, key: str) -> bytes | None:

@@ -33,8 +33,13 @@ for i, id in ipairs(ARGV) do
         redis.call('DECRBY', KEYS[2], found[2][2])
     end
 end
+if redis.call('XLEN', KEYS[1]) == 0 then
+    redis.call('DEL', KEYS[2])
+end
 """
-"""Of an entry the first field is how many points it has."""
+"""Of an entry the first field is how many points it has. Whatever was done to the stream by hand,
+an empty one has none.
+"""
 
 _decode: Final = msgspec.msgpack.Decoder(list[Report]).decode
 

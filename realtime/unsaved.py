@@ -10,7 +10,7 @@ from models.points import Point, Sighting
 
 MAX_POINTS: Final = 200_000
 """Points for tracks in memory while no store takes them, some 300 bytes each."""
-_DRIVERS_AT_ONCE: Final = 500
+DRIVERS_AT_ONCE: Final = 500
 _POINTS_AT_ONCE: Final = 2_000
 
 Told = Callable[[bool], None]
@@ -46,13 +46,18 @@ class Unsaved:
     def is_awaited(self) -> bool:
         return bool(self._waiting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether further points are dropped."""
+        return self._count >= MAX_POINTS
+
     def note(self, sighting: Sighting) -> None:
         known = self.sightings.get(sighting.driver_id)
         if known is None or sighting.point.ts >= known.point.ts:
             self.sightings[sighting.driver_id] = sighting
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
-        if self._count >= MAX_POINTS:
+        if self.is_full:
             self.dropped += len(points)
             return
         self._count += len(points)
@@ -81,6 +86,7 @@ class Unsaved:
             taken.points.setdefault(driver_id, []).extend(since)
         self.points = taken.points
         self._count += taken._count
+        self._waiting = taken._waiting + self._waiting
 
     def end(self, is_safe: bool) -> None:
         """Tell those who wait."""
@@ -104,8 +110,8 @@ class Unsaved:
         Whoever has both is first among those with points, so that neither waits for the other.
         """
         idle = [s for driver_id, s in self.sightings.items() if driver_id not in self.points]
-        for start in range(0, len(idle), _DRIVERS_AT_ONCE):
-            yield Portion(sightings=idle[start : start + _DRIVERS_AT_ONCE])
+        for start in range(0, len(idle), DRIVERS_AT_ONCE):
+            yield Portion(sightings=idle[start : start + DRIVERS_AT_ONCE])
         sightings: list[Sighting] = []
         some: list[tuple[Id, Sequence[Point]]] = []
         count = 0
@@ -116,7 +122,7 @@ class Unsaved:
                 is_last = start + _POINTS_AT_ONCE >= len(points)
                 if is_last and driver_id in self.sightings:
                     sightings.append(self.sightings[driver_id])
-                if count >= _POINTS_AT_ONCE or len(some) >= _DRIVERS_AT_ONCE:
+                if count >= _POINTS_AT_ONCE or len(some) >= DRIVERS_AT_ONCE:
                     yield Portion(sightings, some)
                     sightings, some, count = [], [], 0
         if some:

@@ -153,6 +153,14 @@ async def test_a_redis_that_forgot_everything_is_used_again(archive: Archive) ->
     assert await archive.track(trip) == [1, 2]
 
 
+async def test_a_count_that_is_wrong_is_right_again_when_nothing_waits(archive: Archive) -> None:
+    await archive.redis.set(keys.track_points(), 9_999)
+    await archive.reports(1)
+    await until_nothing_waits(archive, archive.instance())
+    await archive.reports(2, 3)
+    assert await archive.waiting() == (2, 1)
+
+
 async def test_what_cannot_be_read_does_not_hold_up_the_rest(archive: Archive) -> None:
     trip = await archive.world.trip_in("in_progress")
     await archive.redis.xadd(keys.track_stream(), {"points": 0, "reports": b"no msgpack"})

@@ -183,6 +183,11 @@ class TestTracks:
         assert kept == [Report("dan", fixes(1, 2))]
         await nobody.aclose()
 
+    async def test_what_there_is_no_room_for_is_not_called_safe(self, silent: RedisDrivers) -> None:
+        silent.record("dan", fixes(*range(MAX_POINTS)))
+        silent.record("eve", fixes(1))
+        assert not silent.is_safe("eve")
+
     def test_what_waits_in_memory_is_bounded(self) -> None:
         unsaved = Unsaved()
         for driver_id in ("dan", "eve"):
