@@ -883,9 +883,7 @@ export interface Track {
   trip_id: string;
   /** How long the ride took, from `in_progress` to the end, in ms. */
   duration_ms?: number;
-  /**
-   * How far the ride went, from `in_progress` to the end, in metres by its track; there some seconds after the end.
-   */
+  /** How far away in a straight line, in metres. */
   distance_m?: number;
   /** One for each driver and phase, in the order of time. */
   parts: TrackPart[];
@@ -912,9 +910,7 @@ export interface TrackLines {
   trip_id: string;
   /** How long the ride took, from `in_progress` to the end, in ms. */
   duration_ms?: number;
-  /**
-   * How far the ride went, from `in_progress` to the end, in metres by its track; there some seconds after the end.
-   */
+  /** How far away in a straight line, in metres. */
   distance_m?: number;
   /** How many decimals of a degree a polyline has: 5, or 6. */
   precision: number;
