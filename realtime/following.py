@@ -312,7 +312,15 @@ class FollowingService:
         self._tasks.start(self._look_again(feed))
 
     def _brought_up_to_date(self, view: View, feed: TripFeed) -> View:
-        """The view with what was heard here of the driver, where Redis does not have it yet."""
+        """The view with what was heard here of the driver, where Redis does not have it yet.
+
+        A driver who serves no more was shown where the view does not know: it is not shown again.
+        """
+        if (feed.versions.newest or 0) > view.record.trip.version and not (
+            feed.is_served and feed.driver_id == view.record.trip.driver_id
+        ):
+            snapshot = replace(view.snapshot, location=None, driver=None)
+            return replace(view, snapshot=snapshot, sighting=None)
         heard = feed.newest_sighting()
         known = view.sighting.point.ts if view.sighting else -1
         if heard is None or view.snapshot.driver is None or heard.point.ts <= known:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 
 from models import rooms
-from models.commands import MAX_PAGE, ChatOpen
+from models.commands import MAX_PAGE, ChatOpen, TripSubscribe
+from models.points import Point, Sighting
 from models.stores import TripChange
 from realtime import following
 from realtime.app import SWEEP_FOLLOWED_S
+from realtime.feeds import TripFeed
 from realtime.tasks import Tasks
 from tests.handlers.world import ANN, DAN, RITA, MemoryTrips
 from tests.realtime.joining import Client, Joining
@@ -114,6 +116,31 @@ async def test_after_a_long_absence_each_question_is_about_a_short_time() -> Non
     assert sum(asked) > 3_600
     assert max(asked) == 30
     await tasks.stop()
+
+
+async def test_a_snapshot_that_is_read_while_the_trip_ends_shows_no_place_any_more(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, rita = joining.world, Client(RITA)
+    trip = await world.trip_in("in_progress")
+    await joining.opens(rita)
+    point = Point(lat=1, lng=2, ts=world.clock(), seq=1)
+    world.drivers.saw(Sighting("dan", point, "phone", world.clock()))
+    read = world.drivers.newest
+
+    async def read_while_it_ends(driver_id: str) -> Sighting | None:
+        ended = await world.move(DAN, trip, "completed")
+        feed = joining.following.feeds[rooms.trip(trip.id)]
+        assert isinstance(feed, TripFeed)
+        feed.know(ended)
+        return await read(driver_id)
+
+    subscribe = TripSubscribe(trip.id)
+    shown, _ = await joining.following.subscribe(rita.connection, subscribe)
+    assert shown.location == point
+    monkeypatch.setattr(world.drivers, "newest", read_while_it_ends)
+    shown, _ = await joining.following.subscribe(rita.connection, subscribe)
+    assert (shown.location, shown.driver) == (None, None)
 
 
 async def test_a_closed_conversation_brings_its_last_message_before_it_is_left(
