@@ -36,9 +36,10 @@ _METHOD: Final = (
 )
 _SAME_WORK: Final = (
     "Nothing is switched off in Ridewire: tokens, rights, payloads and points are checked, newest"
-    " positions are kept in Redis, metrics are counted. Two of its limits are set so that it does"
-    " all that it is asked to: it shows every location (`LOCATIONS_PER_S`) and lets everybody in at"
-    " once (`CONNECTS_PER_S`). Node and python-socketio check the token,"
+    " positions are kept in Redis, metrics are counted. Some of its limits are set so that it does"
+    " all that it is asked to: it shows every location (`LOCATIONS_PER_S`), lets everybody in at"
+    " once (`CONNECTS_PER_S`, `CONNECTIONS_PER_USER`) and takes all that comes (`COMMANDS_PER_S`,"
+    " `REPORTS_PER_S`). Node and python-socketio check the token,"
     " whose claim says which trips are its bearer's, and the points, keep the newest in Redis and"
     " messages in the same MongoDB; they number no messages, and read no database when a client"
     " comes or subscribes. They are set up for speed: WebSocket only, no compression, no timer per"

@@ -55,8 +55,14 @@ class Program(Struct, frozen=True):
     has_trips: bool = False
 
 
-UNBOUNDED: Final = {"CONNECTS_PER_S": "100000", "LOCATIONS_PER_S": "1000"}
-"""Without the two limits by which Ridewire does less than it is asked to: here it has to do all."""
+UNBOUNDED: Final = {
+    "CONNECTS_PER_S": "100000",
+    "LOCATIONS_PER_S": "1000",
+    "CONNECTIONS_PER_USER": "100000",
+    "COMMANDS_PER_S": "100000",
+    "REPORTS_PER_S": "1000000",
+}
+"""Without the limits by which Ridewire does less than it is asked to: here it has to do all."""
 
 PROGRAMS: Final[Mapping[Contestant, Program]] = {
     Contestant.RIDEWIRE: Program(

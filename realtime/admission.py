@@ -1,31 +1,75 @@
-"""How many newcomers an instance takes on: so many a second, and not more than it can open."""
+"""Who is let in at the door: not more than the instance has room for, at once and per address."""
 
+import logging
 from collections.abc import Callable
 from typing import Final
 
+from msgspec import Struct
+
+from realtime.buckets import Bucket, Buckets, Rate, Ticks
+
+_log = logging.getLogger(__name__)
+
 MAX_OPENING: Final = 1_000
 """Sessions that wait for the stores at the same time, to be told what they follow."""
+CROWD: Final = "too many clients come at once"
+
+
+class Room(Struct, frozen=True):
+    """How many an instance takes; each is for one process."""
+
+    connects_per_s: int
+    connections: int
+    per_address: int
+    """Connections from one address."""
+    attempts_per_address_per_s: int
 
 
 class Admission:
-    """A token bucket that holds one second's worth: who comes alone never waits."""
+    """See `realtime.engine.Door`. Knows the addresses of who is in, and who was lately at the door.
 
-    def __init__(
-        self, per_s: float, opening: Callable[[], int], ticks: Callable[[], float]
-    ) -> None:
+    Newcomers share a token bucket that holds one second's worth: who comes alone never waits.
+    """
+
+    def __init__(self, room: Room, opening: Callable[[], int], ticks: Ticks) -> None:
         """`opening` counts the sessions being opened; `ticks` tells a time in seconds."""
-        self._per_s = per_s
+        self._room = room
         self._opening = opening
-        self._ticks = ticks
-        self._left = per_s
-        self._filled_at = ticks()
+        self._newcomers = Bucket(Rate.of(room.connects_per_s, 1, ticks))
+        self._attempts = Buckets(Rate.of(room.attempts_per_address_per_s, ticks=ticks))
+        self._inside = 0
+        self._from: dict[str, int] = {}
 
-    def refuse(self) -> str | None:
+    def refuse(self, address: str | None) -> str | None:
         """Why a newcomer has to come back a little later; None for one that is let in."""
-        now = self._ticks()
-        self._left = min(self._per_s, self._left + (now - self._filled_at) * self._per_s)
-        self._filled_at = now
-        if self._left < 1 or self._opening() >= MAX_OPENING:
-            return "too many clients come at once"
-        self._left -= 1
+        if address is not None and not self._attempts.of(address).take():
+            return "too many attempts from one address"
+        if self._inside >= self._room.connections:
+            _log.warning("no room for more clients: raise MAX_CONNECTIONS, or start more processes")
+            return "the server is full"
+        if address is not None and self._from.get(address, 0) >= self._room.per_address:
+            _log.warning(
+                "too many connections from one address: if it is a proxy, name it in"
+                " FORWARDED_ALLOW_IPS; else CONNECTIONS_PER_ADDRESS may be too low",
+                extra={"remote": address},
+            )
+            return "too many connections from one address"
+        self._newcomers.fill()
+        if self._opening() >= MAX_OPENING or not self._newcomers.take():
+            return CROWD
         return None
+
+    def entered(self, address: str | None) -> None:
+        self._inside += 1
+        if address is not None:
+            self._from[address] = self._from.get(address, 0) + 1
+
+    def left(self, address: str | None) -> None:
+        self._inside -= 1
+        if address is None:
+            return
+        remaining = self._from[address] - 1
+        if remaining:
+            self._from[address] = remaining
+        else:
+            del self._from[address]

@@ -25,8 +25,10 @@ from models.fields import Id, Millis
 from models.filter import Limits
 from models.presence import PresenceLimits
 from realtime import dispatch, keys, lag
-from realtime.admission import Admission
+from realtime.admission import Admission, Room
+from realtime.allowance import Allowance
 from realtime.archiver import Archiver
+from realtime.buckets import Rate
 from realtime.bus import Bus
 from realtime.counting import Key
 from realtime.draining import send_away
@@ -45,6 +47,7 @@ from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.osrm import Osrm
 from realtime.provider_keys import ProviderKeys
+from realtime.proxies import Proxies
 from realtime.recent_revocations import RecentRevocations
 from realtime.redis_address import RedisAddress
 from realtime.revocations import Revocations
@@ -107,13 +110,15 @@ class Instance:
             self._metrics,
         )
         self._archiver = Archiver(TrackStream(self._redis), TrackKeeper(kept, now), self._metrics)
+        self._proxies = Proxies(settings.forwarded_allow_ips)
+        self._allowance = Allowance(Rate.of(settings.commands_per_s))
         self._wire(settings)
-        self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._metrics)
+        self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._proxies, self._metrics)
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
         self.app.on_response_prepare.append(self._edge.prepare)
         self._gateway.attach(self.app, SOCKET_IO)
         self._routes().add_to(self.app)
-        api.add_to(self.app, self._new_api(), self._identities.verified)
+        api.add_to(self.app, self._new_api(), self._identities.verified, self._allowance.spend)
         documents.add_to(self.app)
         self._measure()
 
@@ -182,6 +187,8 @@ class Instance:
             publish=self._hub.publish,
             clock=now,
             metrics=self._metrics,
+            per_user=settings.connections_per_user,
+            reports=Rate.of(settings.reports_per_s),
         )
         self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)
         self._trips = TripHandler(
@@ -230,6 +237,7 @@ class Instance:
             presence=self._presence,
             clock=now,
             tasks=self._tasks,
+            per_connection=settings.subscriptions_per_connection,
             limits=Limits(
                 max_accuracy_m=settings.max_accuracy_m, max_speed_mps=settings.max_speed_mps
             ),
@@ -251,6 +259,7 @@ class Instance:
             sessions=self._sessions,
             commands=dispatch.commands(handlers),
             locate=dispatch.locate(handlers),
+            allow=self._allowance.spend,
             tasks=self._commands,
             metrics=self._metrics,
         )
@@ -261,10 +270,14 @@ class Instance:
             transports=["polling", "websocket"] if settings.workers == 1 else ["websocket"],
         )
         gateway.engine.obstacle = self._obstacle
-        admission = Admission(
-            settings.connects_per_s, lambda: self._sessions.opening, time.monotonic
+        room = Room(
+            connects_per_s=settings.connects_per_s,
+            connections=settings.max_connections,
+            per_address=settings.connections_per_address,
+            attempts_per_address_per_s=settings.attempts_per_address_per_s,
         )
-        gateway.engine.refuse = admission.refuse
+        gateway.engine.origin = self._proxies.origin
+        gateway.engine.door = Admission(room, lambda: self._sessions.opening, time.monotonic)
         return gateway
 
     def _new_api(self) -> api.Handlers:

@@ -14,6 +14,7 @@ from models.fields import Id, Millis
 from models.identity import Identity
 from models.messages import Message
 from models.rooms import Room
+from realtime.buckets import Bucket
 from realtime.counting import Counts
 from realtime.gateway import Client
 from realtime.wire import NAMESPACE, Encoded, Frame, Parser
@@ -71,6 +72,7 @@ class Connection(Client):
         "pending_bytes",
         "ready",
         "reporter",
+        "reports",
         "shown_at",
         "working",
     )
@@ -83,9 +85,10 @@ class Connection(Client):
         device: str,
         agent: str,
         *,
+        reports: Bucket,
         sent: Counts | None = None,
     ) -> None:
-        """What is sent is added to `sent`, by event."""
+        """`reports` holds the locations that it may report; `sent` counts by event what it gets."""
         super().__init__(token_urlsafe(15), NAMESPACE, socket, parser)
         self._sent = Counts(int) if sent is None else sent
         self.identity = identity
@@ -99,6 +102,7 @@ class Connection(Client):
         self.missed: set[TripFeed] = set()
         """Trips whose newest location it was too slow for, and gets when it has caught up."""
         self.reporter: Reporter | None = None
+        self.reports = reports
         self.pending: deque[Request] = deque()
         self.pending_bytes = 0
         self.working: asyncio.Task[None] | None = None

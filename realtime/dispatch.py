@@ -1,7 +1,7 @@
 """The table of commands: which payload each has, and which handler takes it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from msgspec import Raw, Struct
 
@@ -11,6 +11,7 @@ from handlers.locations import LocationHandler
 from handlers.ports import Drivers
 from handlers.trips import TripHandler
 from models.commands import (
+    DRIVER_LOCATION,
     ChatClose,
     ChatHistory,
     ChatOpen,
@@ -26,6 +27,7 @@ from models.commands import (
     TripUnsubscribe,
     TripUpdate,
 )
+from models.errors import RateLimited
 from models.identity import Identity
 from models.messages import Draft
 from realtime import payloads
@@ -36,6 +38,9 @@ from realtime.rides import Command, Locate, Then
 from realtime.sessions import Sessions
 
 P = TypeVar("P")
+
+BYTES_PER_REPORT: Final = 4_096
+"""A `driver:location` that is larger counts as several: reading it takes as long."""
 
 
 class Handlers(Struct, frozen=True):
@@ -109,6 +114,9 @@ def locate(to: Handlers) -> Locate:
         reporter = connection.reporter
         if reporter is None:
             raise RuntimeError("a location before the session is ready")
+        if not connection.reports.take(1 + len(payload or b"") // BYTES_PER_REPORT):
+            counts[RateLimited.code] += 1
+            raise RateLimited("too many locations", connection.reports.retry_after_ms)
         read = payloads.points(connection.parser, payload)
         located = to.locations.report(reporter, read, tuple(connection.driving))
         counts["accepted"] += located.accepted
@@ -120,6 +128,10 @@ def locate(to: Handlers) -> Locate:
         reporter = connection.reporter
         if reporter is None or not connection.ready.done():
             return False
+        if not connection.reports.take():
+            counts[RateLimited.code] += 1
+            to.metrics.commands.counts[DRIVER_LOCATION, RateLimited.code] += 1
+            return True  # nobody waits for an answer, and a newer one comes
         point = payloads.plain_point(payload)
         if point is None:
             return False

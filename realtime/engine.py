@@ -24,6 +24,7 @@ from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty
 from msgspec import Struct
 
+from realtime.proxies import Origin, Proxies
 from realtime.websocket import Outbox, WebSocket
 from realtime.wheel import Wheel
 from realtime.wire import Frame
@@ -84,6 +85,33 @@ class Receiver(Protocol):
         """The session is over. Told once."""
 
 
+class Door(Protocol):
+    """Who decides about newcomers, and knows who is in. No call may wait."""
+
+    def refuse(self, address: str | None) -> str | None:
+        """Asked once for each newcomer: why it has to come back later; None lets it in.
+
+        `address` is None where it is not known.
+        """
+
+    def entered(self, address: str | None) -> None:
+        """A session has begun."""
+
+    def left(self, address: str | None) -> None:
+        """It is over."""
+
+
+class OpenDoor:
+    """Lets everybody in."""
+
+    def refuse(self, _address: str | None) -> None:
+        return None
+
+    def entered(self, _address: str | None) -> None: ...
+
+    def left(self, _address: str | None) -> None: ...
+
+
 class BadPayload(EngineIOError):
     """What a client posted is not Engine.IO."""
 
@@ -97,7 +125,7 @@ class Socket(AsyncSocket):
 
     server: "Engine"
 
-    def __init__(self, server: "Engine", sid: str, environ: dict[str, Any]) -> None:
+    def __init__(self, server: "Engine", sid: str, environ: dict[str, Any], origin: Origin) -> None:
         # Not `super().__init__`: a WebSocket needs no queue, and there are many of them.
         self.server = server
         self.sid = sid
@@ -108,7 +136,7 @@ class Socket(AsyncSocket):
         self.state: Any = None
         """The receiver's own."""
         self.authorization: str = environ.get("HTTP_AUTHORIZATION", "")
-        self.remote: str = environ["aiohttp.request"].remote or ""
+        self.origin = origin
         self.expected_by: float | None = None
         """When (loop time) the client must have been let in."""
         self._websocket: WebSocket | None = None
@@ -383,6 +411,7 @@ class Socket(AsyncSocket):
         if self.closed:
             return
         self.closing = self.closed = True
+        self.server.door.left(self.origin.counts_as)
         if self._probe is not None:
             self._probe.stop()
         if self._websocket is not None:
@@ -541,8 +570,9 @@ class Engine(engineio.AsyncServer):
         """Whether newcomers are sent elsewhere, for good."""
         self.obstacle: Callable[[], str | None] = _nothing
         """Tells why newcomers are sent elsewhere just now; None while they are welcome."""
-        self.refuse: Callable[[], str | None] = _nothing
-        """Asked once for each newcomer: why it has to come back later; None lets it in."""
+        self.door: Door = OpenDoor()
+        self.origin: Callable[[web.Request], Origin] = Proxies().origin
+        """Tells where a request comes from."""
         self.turned_away = 0
         """Newcomers that were sent elsewhere."""
         self.skipped = 0
@@ -611,12 +641,14 @@ class Engine(engineio.AsyncServer):
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:  # noqa: ANN401 - a response, or what becomes one
-        why = self.closed_because or self.refuse()
+        origin = self.origin(environ["aiohttp.request"])
+        why = self.closed_because or self.door.refuse(origin.counts_as)
         if why is not None:
             self.turned_away += 1
             return _elsewhere(why)
-        socket = Socket(self, self.generate_id(), environ)
+        socket = Socket(self, self.generate_id(), environ, origin)
         self.sockets[socket.sid] = socket
+        self.door.entered(origin.counts_as)
         upgrades = self._upgrades(socket.sid, transport) if "websocket" in self.transports else []
         opening = _opening(socket, upgrades)
         if transport == "websocket":
@@ -632,6 +664,7 @@ class Engine(engineio.AsyncServer):
             response = socket.begin(request, opening)
         except BaseException:
             self.sockets.pop(socket.sid, None)
+            self.door.left(socket.origin.counts_as)
             raise
         if not socket.closed:
             self.wheel.add(socket, socket.due)

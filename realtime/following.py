@@ -19,7 +19,7 @@ from handlers.sessions import Followed, Opening, SessionHandler
 from handlers.snapshots import Snapshots, View
 from models import rooms, stores
 from models.commands import TripSubscribe
-from models.errors import Unauthorized, Unavailable
+from models.errors import TooLarge, Unauthorized, Unavailable
 from models.facts import Follow, Hearing, TripDriver
 from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Limits
@@ -76,8 +76,10 @@ class FollowingService:
         presence: PresenceLimits,
         clock: Clock,
         tasks: Tasks,
+        per_connection: int,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
+        """`per_connection` trips may be subscribed to by each connection."""
         self.feeds: dict[Room, Feed] = {}
         self.watched: dict[Room, TripFeed] = {}
         """By their live room: trips that somebody here looks at."""
@@ -91,6 +93,7 @@ class FollowingService:
         self._drivers = drivers
         self._presence = presence
         self._limits = limits
+        self._per_connection = per_connection
         self._clock = clock
         self._tasks = tasks
         self._sweeping = asyncio.Lock()
@@ -134,7 +137,11 @@ class FollowingService:
     async def subscribe(
         self, connection: Connection, command: TripSubscribe
     ) -> tuple[Snapshot, Callable[[], None]]:
-        """The snapshot; call the second once it is written: then events follow."""
+        """The snapshot; call the second once it is written: then events follow.
+
+        Raises TooLarge for a trip more than a connection may look at.
+        """
+        self._require_room(connection, command.trip_id)
         member = await self._join(connection, rooms.trip(command.trip_id))
         live = keys.channel(rooms.live(command.trip_id))
         try:
@@ -145,6 +152,17 @@ class FollowingService:
             raise
         view = self._brought_up_to_date(view, trip_feed(member))
         return view.snapshot, lambda: self._watch(member, view)
+
+    def _require_room(self, connection: Connection, trip_id: Id) -> None:
+        if len(connection.members) < self._per_connection:
+            return
+        looks_at = {
+            member.feed.trip_id
+            for member in connection.members.values()
+            if isinstance(member.feed, TripFeed) and connection in member.feed.watchers
+        }
+        if len(looks_at) >= self._per_connection and trip_id not in looks_at:
+            raise TooLarge(f"a connection subscribes to at most {self._per_connection} trips")
 
     def unsubscribe(self, connection: Connection, trip_id: Id) -> None:
         """Hear no more of what is live; staff and viewers hear no more at all."""

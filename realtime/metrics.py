@@ -112,7 +112,8 @@ class Metrics:
         self.points = self._add(
             Tally(
                 "ridewire_points",
-                "Points of drivers: `accepted`, or why they were rejected.",
+                "Points of drivers: `accepted`, or why they were rejected; of what came too fast, "
+                "whole reports.",
                 "outcome",
             )
         )

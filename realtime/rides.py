@@ -25,6 +25,7 @@ from models.errors import (
     UnknownEvent,
 )
 from models.fields import Id
+from models.identity import Identity
 from realtime import payloads
 from realtime.connection import Connection, Request
 from realtime.deadline import answered_within
@@ -78,12 +79,15 @@ class Rides(Namespace[Connection]):
         sessions: Sessions,
         commands: Mapping[str, Command],
         locate: Locate,
+        allow: Callable[[Identity], None],
         tasks: Tasks,
         metrics: Metrics,
     ) -> None:
+        """`allow` raises RateLimited for who gives too many commands."""
         self._sessions = sessions
         self._commands = commands
         self._locate = locate
+        self._allow = allow
         self._tasks = tasks
         self._metrics = metrics
         self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
@@ -109,7 +113,7 @@ class Rides(Namespace[Connection]):
         """What waiting cures ends the connection: stock clients come back from that alone."""
         self._metrics.refused.counts[error.code] += 1
         self._metrics.refused_token(error)
-        told = {"code": error.code, "why": error.message, "remote": socket.remote}
+        told = {"code": error.code, "why": error.message, "remote": socket.origin.address}
         _log.info("connection refused", extra=told)
         return NotNow() if error.retry else Refused(error.message, {"code": error.code})
 
@@ -144,16 +148,22 @@ class Rides(Namespace[Connection]):
         payload = arguments[1] if len(arguments) > 1 else None
         if name == DRIVER_LOCATION and client.ready.done():
             self._serve_location(client, payload, packet.ack_id)
-        elif (
-            len(client.pending) >= MAX_PENDING
-            or client.pending_bytes + len(packet.data) > MAX_PENDING_BYTES
-        ):
-            busy = RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
-            client.answer(packet.ack_id, refusal(busy))
-        else:
-            client.enqueue(Request(name, payload, packet.ack_id, len(packet.data)))
-            if client.working is None:
-                client.working = self._tasks.start(self._work(client))
+            return
+        try:
+            self._take(client, Request(name, payload, packet.ack_id, len(packet.data)))
+        except RateLimited as limited:
+            client.answer(packet.ack_id, refusal(limited))
+            self._metrics.commands.counts[_known(name), limited.code] += 1
+
+    def _take(self, client: Connection, request: Request) -> None:
+        """Have the command wait for its turn. Raises RateLimited."""
+        size = client.pending_bytes + request.size
+        if len(client.pending) >= MAX_PENDING or size > MAX_PENDING_BYTES:
+            raise RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
+        self._allow(client.identity)
+        client.enqueue(request)
+        if client.working is None:
+            client.working = self._tasks.start(self._work(client))
 
     async def _begin(self, connection: Connection) -> None:
         """Tell the client what it follows; commands that came meanwhile are next."""
@@ -223,7 +233,7 @@ class Rides(Namespace[Connection]):
         connection.answer(request.ack_id, answer)
         if then is not None:
             then()
-        known = request.name if request.name in access.COMMANDS else "unknown"
+        known = _known(request.name)
         self._metrics.commands.counts[known, outcome] += 1
         self._metrics.command_seconds.observe(time.perf_counter() - began, known)
 
@@ -248,6 +258,11 @@ class Rides(Namespace[Connection]):
         access.require_role(connection.identity, request.name)
         payload = payloads.parse(connection.parser, request.payload, command.payload)
         return await command.run(connection, payload)
+
+
+def _known(name: str) -> str:
+    """The name of a command, for who counts; clients cannot make one up."""
+    return name if name in access.COMMANDS else "unknown"
 
 
 class _Subject(Struct, frozen=True):

@@ -19,6 +19,7 @@ from models.facts import Arrived, SessionExpiring
 from models.fields import Id, Millis
 from models.identity import Identity, Role
 from realtime import payloads
+from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.counting import Key
 from realtime.engine import Socket
@@ -44,6 +45,10 @@ class UnsupportedClient(RidewireError):
     code = "unsupported_client"
 
 
+class TooManyConnections(RidewireError):
+    code = "too_many_connections"
+
+
 class Auth(Struct, frozen=True):
     """The Socket.IO `auth` payload. `client` is free text for logs."""
 
@@ -64,15 +69,22 @@ class Sessions:
         publish: Publish,
         clock: Clock,
         metrics: Metrics,
+        per_user: int,
+        reports: Rate,
     ) -> None:
+        """`per_user` connections are taken here, each with locations at the rate of `reports`."""
         self._identities = identities
         self._following = following
         self._publish = publish
         self._clock = clock
         self._metrics = metrics
+        self._per_user = per_user
+        self._reports = reports
         self.opening = 0
         """How many wait for the stores, to be told what they follow."""
         self._open: dict[Connection, None] = {}
+        self._of_user: dict[str, dict[Connection, None]] = {}
+        """By the key of an identity."""
         self._expiries: Wheel[Connection] = Wheel(EXPIRY_TICK_S, self._check_expiry)
 
     def all(self) -> Iterable[Connection]:
@@ -87,16 +99,19 @@ class Sessions:
         if claims.protocol != PROTOCOL:
             raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
         identity = self._identities.verify(claims.token or _bearer(socket.authorization))
+        self._require_room(identity, claims.device)
         connection = Connection(
             socket,
             parser,
             identity,
             claims.device or "",
             claims.client,
+            reports=Bucket(self._reports),
             sent=self._metrics.sent.counts,
         )
         connection.shown_at = self._clock()
         self._open[connection] = None
+        self._of_user.setdefault(identity.key, {})[connection] = None
         self._metrics.opened.counts[()] += 1
         _log.info("connection opened", extra=described(connection))
         return connection
@@ -104,6 +119,21 @@ class Sessions:
     async def keys_renewed(self) -> None:
         """Wait until the newest keys of tokens are known. Raises Unavailable."""
         await self._identities.renewed()
+
+    def _require_room(self, identity: Identity, device: Id | None) -> None:
+        """Staff may come as often as it likes, and whoever replaces a connection always.
+
+        Raises TooManyConnections.
+        """
+        others = self._of_user.get(identity.key, ())
+        if len(others) < self._per_user or identity.is_staff:
+            return
+        open_ones = [other for other in others if not other.ended]
+        if len(open_ones) < self._per_user or (
+            device is not None and any(other.device == device for other in open_ones)
+        ):
+            return
+        raise TooManyConnections(f"a user has at most {self._per_user} connections")
 
     async def open(self, connection: Connection) -> None:
         """Find what the connection follows, say `session:ready`, and let events in."""
@@ -146,6 +176,7 @@ class Sessions:
         if connection not in self._open:
             return
         del self._open[connection]
+        self._forget_of_user(connection)
         connection.finish_by = asyncio.get_running_loop().time() + FINISH_S
         self._expiries.remove(connection)
         if not connection.ready.done():
@@ -157,6 +188,13 @@ class Sessions:
         self._metrics.closed.counts[why] += 1
         _log.info("connection closed", extra=described(connection) | {"reason": why})
         connection.leave()
+
+    def _forget_of_user(self, connection: Connection) -> None:
+        key = connection.identity.key
+        of_user = self._of_user[key]
+        del of_user[connection]
+        if not of_user:
+            del self._of_user[key]
 
     def _await_expiry(self, connection: Connection) -> None:
         """Have the connection looked after as its token's end comes near. It may be years away."""
@@ -216,5 +254,5 @@ def described(connection: Connection) -> dict[str, object]:
         "client": connection.agent,
         "transport": connection.socket.transport_name,
         "parser": connection.parser.name,
-        "remote": connection.socket.remote,
+        "remote": connection.socket.origin.address,
     }

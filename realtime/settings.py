@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import ClassVar, Literal, Self, TypeVar, get_args
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from msgspec import Struct, structs
 
 from models.fields import Millis
 from realtime import public_keys
+from realtime.proxies import Network
 from realtime.tokens import (
     ALGORITHMS,
     SECRET_ALGORITHMS,
@@ -64,6 +65,22 @@ VARIABLES = {
     " to 86400 and more than DRIVER_STALE_S",
     "CONNECTS_PER_S": "how many clients a process lets in per second, from 1 to 100000; others are"
     " asked to come back a little later",
+    "MAX_CONNECTIONS": "how many clients a process has at once, from 1 to 10000000; others are"
+    " asked to come back a little later",
+    "CONNECTIONS_PER_USER": "how many connections a user has in one role, from 1 to 100000, in each"
+    " process; agents and services have any number",
+    "CONNECTIONS_PER_ADDRESS": "how many clients of one address a process has at once, from 1 to"
+    " 10000000; a mobile carrier's customers share few addresses",
+    "ATTEMPTS_PER_ADDRESS_PER_S": "how many clients of one address may try to come in per second,"
+    " from 1 to 100000, and ten times as many at once",
+    "FORWARDED_ALLOW_IPS": "addresses and networks of the proxies whose X-Forwarded-For is"
+    " believed, comma-separated, or * where nobody else can reach the port",
+    "COMMANDS_PER_S": "how many commands and HTTP requests a user may send per second, from 1 to"
+    " 100000, and ten times as many at once, in each process; agents and services any number",
+    "REPORTS_PER_S": "how many driver:location a connection may send per second, from 1 to 1000000,"
+    " and ten times as many at once; those beyond are not read",
+    "SUBSCRIPTIONS_PER_CONNECTION": "how many trips a connection may subscribe to at once, from 1"
+    " to 1000000",
     "MAX_ACCURACY_M": "up to which accuracy radius in metres a driver's point is taken, from 1 to"
     " 10000",
     "MAX_SPEED_MPS": "how many metres per second a driver's vehicle can make, from 1 to 1000",
@@ -154,6 +171,14 @@ class Settings(Struct, frozen=True, kw_only=True):
     driver_stale_ms: Millis
     driver_offline_ms: Millis
     connects_per_s: int
+    max_connections: int
+    connections_per_user: int
+    connections_per_address: int
+    attempts_per_address_per_s: int
+    forwarded_allow_ips: tuple[Network, ...]
+    commands_per_s: int
+    reports_per_s: int
+    subscriptions_per_connection: int
     max_accuracy_m: int
     max_speed_mps: int
     locations_per_s: int
@@ -191,6 +216,20 @@ class Settings(Struct, frozen=True, kw_only=True):
             driver_stale_ms=1000 * read.one("DRIVER_STALE_S", _whole(1, 3600), 10),
             driver_offline_ms=1000 * read.one("DRIVER_OFFLINE_S", _whole(1, 86400), 60),
             connects_per_s=read.one("CONNECTS_PER_S", _whole(1, 100_000), 500),
+            max_connections=read.one("MAX_CONNECTIONS", _whole(1, 10_000_000), 25_000),
+            connections_per_user=read.one("CONNECTIONS_PER_USER", _whole(1, 100_000), 20),
+            connections_per_address=read.one(
+                "CONNECTIONS_PER_ADDRESS", _whole(1, 10_000_000), 5_000
+            ),
+            attempts_per_address_per_s=read.one(
+                "ATTEMPTS_PER_ADDRESS_PER_S", _whole(1, 100_000), 100
+            ),
+            forwarded_allow_ips=read.one("FORWARDED_ALLOW_IPS", _networks, _LOOPBACK),
+            commands_per_s=read.one("COMMANDS_PER_S", _whole(1, 100_000), 20),
+            reports_per_s=read.one("REPORTS_PER_S", _whole(1, 1_000_000), 100),
+            subscriptions_per_connection=read.one(
+                "SUBSCRIPTIONS_PER_CONNECTION", _whole(1, 1_000_000), 1_000
+            ),
             max_accuracy_m=read.one("MAX_ACCURACY_M", _whole(1, 10_000), 200),
             max_speed_mps=read.one("MAX_SPEED_MPS", _whole(1, 1_000), 70),
             locations_per_s=read.one("LOCATIONS_PER_S", _whole(1, 1_000), 5),
@@ -409,6 +448,8 @@ def _algorithms(text: str) -> tuple[str, ...]:
 
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
+_LOOPBACK = (ip_network("127.0.0.1"), ip_network("::1"))
+_EVERYWHERE = (ip_network("0.0.0.0/0"), ip_network("::/0"))
 _DEFAULT_PORT = re.compile(r"(?<=^http)(://.+):80$|(?<=^https)(://.+):443$")
 
 
@@ -421,6 +462,15 @@ def _origins(text: str) -> tuple[str, ...]:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(f"has {origin[:80]!r}")
     return tuple(_DEFAULT_PORT.sub(r"\1\2", origin) for origin in origins)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    if text == "*":
+        return _EVERYWHERE
+    try:
+        return tuple(map(ip_network, _listed(text)))
+    except ValueError as error:  # it names what is wrong
+        raise ValueError(f"is wrong: {str(error)[:120]}") from None
 
 
 def _directory(text: str, here: Path) -> Path:

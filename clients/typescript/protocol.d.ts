@@ -141,7 +141,7 @@ export interface ClientToServerEvents {
   /**
    * Look at a trip: a snapshot, then locations and the like as they come.
    *
-   * For `driver`, `rider`, `agent`, `service`, `viewer`. Refused as `not_found`, `invalid`, `closed`, `rate_limited`, `unavailable`, `internal`.
+   * For `driver`, `rider`, `agent`, `service`, `viewer`. Refused as `not_found`, `invalid`, `closed`, `rate_limited`, `too_large`, `unavailable`, `internal`.
    */
   "trip:subscribe": (payload: TripSubscribe, answer: (answer: Snapshot | Refusal) => void) => void;
 

@@ -30,6 +30,8 @@ from realtime.http.tracks import answer_track
 
 Verified = Callable[[str], Awaitable[Identity]]
 """Who holds a token. Raises Unauthorized, TokenExpired and Unavailable."""
+Allow = Callable[[Identity], None]
+"""Counts a request. Raises RateLimited for who sends too many."""
 Serve = Callable[[Identity, Any], Awaitable[object]]
 
 _LOCATIONS: Final = {"create_trip": "/v1/trips/{id}"}
@@ -48,11 +50,11 @@ class Handlers(Struct, frozen=True):
     tracks: TrackHandler
 
 
-def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
+def add_to(app: web.Application, to: Handlers, verified: Verified, allow: Allow) -> None:
     """Serve every route of the table."""
     serving = _serving(to)
     for route in ROUTES:
-        served = _served(route, serving[route.name], verified)
+        served = _served(route, serving[route.name], verified, allow)
         path = route.path.replace(
             "}", ":[^/]+}"
         )  # ids may have braces, which aiohttp's own leave out
@@ -62,13 +64,14 @@ def add_to(app: web.Application, to: Handlers, verified: Verified) -> None:
 
 
 def _served(
-    route: Route, serve: Serve, verified: Verified
+    route: Route, serve: Serve, verified: Verified, allow: Allow
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     reader = Reader(route)
     location = _LOCATIONS.get(route.name)
 
     async def handle(request: web.Request) -> web.StreamResponse:
         caller = await verified(bearer(request.headers))
+        allow(caller)
         access.require_role(caller, route.access)
         command = await reader.read(request)
         if route.method.has_body:

@@ -37,6 +37,7 @@ from realtime.http.requests import (
 )
 from realtime.http.table import ROUTES
 from realtime.metrics import Metrics
+from realtime.proxies import Proxies
 
 _log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ _ROUTE_NAMES: Final[Mapping[tuple[str, str], str]] = {
 }
 _GOOD_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME: Final = web.RequestKey("request_id", str)
+_REMOTE: Final = web.RequestKey("remote", str)
 _ALLOWED_HEADERS: Final = (
     f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {IF_MATCH}, {IF_NONE_MATCH}, {REQUEST_ID}"
 )
@@ -83,8 +85,11 @@ class MethodNotAllowed(RidewireError):
 class Edge:
     """The middleware around all routes but Socket.IO's own."""
 
-    def __init__(self, not_for: str, allowed_origins: Sequence[str], metrics: Metrics) -> None:
+    def __init__(
+        self, not_for: str, allowed_origins: Sequence[str], proxies: Proxies, metrics: Metrics
+    ) -> None:
         """`not_for` is the path of which all this is none of its business."""
+        self._proxies = proxies
         self._metrics = metrics
         self._not_for = not_for
         self._origins = frozenset(allowed_origins)
@@ -105,6 +110,7 @@ class Edge:
             return await handler(request)
         began = time.perf_counter()
         request[_NAME] = _request_id(request)
+        request[_REMOTE] = self._proxies.origin(request).address
         self._under_way += 1
         try:
             if request.method == "OPTIONS":
@@ -243,5 +249,5 @@ def _described(request: web.Request, code: str) -> dict[str, object]:
         "code": code,
         "trip": request.match_info.get("trip_id"),
         "conversation": request.match_info.get("conversation_id"),
-        "remote": request.remote,
+        "remote": request[_REMOTE],
     }

@@ -21,6 +21,7 @@ from models.points import Place, Point
 from models.revocations import KEPT_MS
 from models.trips import MAX_OPTIONAL_CHANGES, MAX_STOPS, MAX_TRIP_BYTES, TRANSITIONS, Relation
 from realtime import engine, following, revocations, rides, sessions, tokens
+from realtime.buckets import BURST_S
 from realtime.http.errors import STATUSES
 from realtime.http.health import Routes
 from realtime.scraping import Scraping
@@ -228,6 +229,19 @@ def test_what_is_a_setting_has_the_default_that_is_described(tmp_path: Path) -> 
     assert f"over {defaults.max_accuracy_m} m" in described
     assert f"more than {defaults.max_speed_mps} m/s" in described
     assert f"behind by more than {LATE_MS // 1_000} s" in described
+
+
+def test_limits_that_are_settings_have_the_defaults_that_are_described(tmp_path: Path) -> None:
+    defaults = Settings.from_environment({}, tmp_path)
+    locations, limits = (
+        " ".join(PROTOCOL.section(name).split()) for name in ("Locations", "Limits")
+    )
+    reports, asked = defaults.reports_per_s, defaults.commands_per_s
+    assert f"{reports} reports a second and {reports * BURST_S:,} at once" in locations
+    assert f"{asked} commands and HTTP requests a second" in limits
+    assert f"and {asked * BURST_S} at once" in limits
+    assert f"subscribe to {defaults.subscriptions_per_connection:,} trips" in limits
+    assert f"has {defaults.connections_per_user} connections" in PROTOCOL.section("Connecting")
 
 
 def test_the_limits_are_those_of_the_code() -> None:

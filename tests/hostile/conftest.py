@@ -17,6 +17,7 @@ async def server(stores: EmbeddedStores) -> AsyncIterator[Server]:
         "REDIS_URL": str(stores.redis_url),
         "MONGODB_URL": str(stores.mongodb_url),
         "CONNECTS_PER_S": "100000",  # strangers come by the thousand, and are all let in
+        "REPORTS_PER_S": "1000000",  # a driver sends enough to fill what waits for a slow rider
     }
     started = await Server.start(settings)
     yield started

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from models.identity import Identity, Role
 from realtime import engine, websocket, wire
+from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import FETCH_WITHIN_S, Engine, Limits, Socket
 from tests.clients import WAIT_S
@@ -195,7 +196,9 @@ async def test_the_reason_waits_for_its_poll_but_not_for_ever(clockwork: Clockwo
     sid = await on_polling(clockwork)
     socket = clockwork.let_in(sid)
     rita = Identity("rita", Role.RIDER, 2**50)
-    Connection(socket, wire.JSON, rita, "", "").end("revoked", retry=False)
+    reports = Bucket(Rate.of(50))
+    connection = Connection(socket, wire.JSON, rita, "", "", reports=reports)
+    connection.end("revoked", retry=False)
     await until(lambda: clockwork.witness.ended == [sid])
     assert not socket.is_over(later(FETCH_WITHIN_S - 1))
     assert socket.is_over(later(FETCH_WITHIN_S + 1))

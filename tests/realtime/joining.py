@@ -10,6 +10,7 @@ from models.commands import TripSubscribe
 from models.identity import Identity
 from models.presence import PresenceLimits
 from models.trips import Trip
+from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.following import FollowingService
@@ -19,6 +20,8 @@ from realtime.tasks import Tasks
 from realtime.wire import JSON, Frame
 from tests.handlers.world import MemoryTrips, World
 
+PER_CONNECTION = 2
+"""Trips that a connection may subscribe to."""
 WAIT_S = 5
 
 
@@ -48,7 +51,8 @@ class Ear:
 class Client:
     def __init__(self, identity: Identity) -> None:
         self._ear = Ear()
-        self.connection = Connection(cast("Socket", self._ear), JSON, identity, "phone", "test/1")
+        socket, reports = cast("Socket", self._ear), Bucket(Rate.of(50))
+        self.connection = Connection(socket, JSON, identity, "phone", "test/1", reports=reports)
 
     @property
     def names(self) -> list[str]:
@@ -86,6 +90,7 @@ class Joining:
             presence=PresenceLimits(),
             clock=self.world.clock,
             tasks=tasks,
+            per_connection=PER_CONNECTION,
         )
 
     async def opens(self, client: Client) -> None:

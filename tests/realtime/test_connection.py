@@ -7,6 +7,7 @@ import pytest
 from models.facts import TripStatus
 from models.identity import Identity, Role
 from models.trips import Relation, Status
+from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection, Request
 from realtime.feeds import TripFeed
 from realtime.wire import JSON, Frame
@@ -34,7 +35,8 @@ class Ear:
 
 def connected() -> tuple[Connection, Ear]:
     ear = Ear()
-    return Connection(cast("Socket", ear), JSON, RITA, "phone", "test/1"), ear
+    reports = Bucket(Rate.of(50))
+    return Connection(cast("Socket", ear), JSON, RITA, "phone", "test/1", reports=reports), ear
 
 
 async def test_commands_come_out_in_order_and_by_their_size() -> None:

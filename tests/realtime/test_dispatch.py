@@ -12,14 +12,15 @@ from handlers import access
 from handlers.answers import Answer, Located, Rejected, SessionRefreshed, Snapshot, StatusNoted
 from handlers.locations import Reporter
 from models import commands, rooms
-from models.commands import DriverAvailability, MarkRead, TripSubscribe, TripUnsubscribe
-from models.errors import Forbidden, NotFound
+from models.commands import MAX_POINTS, DriverAvailability, MarkRead, TripSubscribe, TripUnsubscribe
+from models.errors import Forbidden, NotFound, RateLimited
 from models.facts import ChatReceipt
 from models.identity import Identity, Role
 from models.messages import Draft
 from models.points import Point
 from models.presence import PresenceLimits
 from realtime import dispatch
+from realtime.buckets import BURST_S, Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.following import FollowingService
@@ -65,6 +66,10 @@ class Ear:
         return True
 
 
+FLOOD = 10
+"""Reports at once, and then one a second."""
+
+
 class Server:
     """Everything behind the gateway, on a world of handlers."""
 
@@ -74,6 +79,8 @@ class Server:
         self.tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
         self.revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         self.metrics = Metrics()
+        self.ticks = 0.0
+        self.reports = Rate.of(FLOOD / BURST_S, ticks=lambda: self.ticks)
         self.following = FollowingService(
             channels=self.channels,
             kept=world.stores,
@@ -83,6 +90,7 @@ class Server:
             presence=PresenceLimits(),
             clock=world.clock,
             tasks=tasks,
+            per_connection=10,
         )
         handlers = dispatch.Handlers(
             sessions=Sessions(
@@ -91,6 +99,8 @@ class Server:
                 publish=world.publish,
                 clock=world.clock,
                 metrics=self.metrics,
+                per_user=10,
+                reports=self.reports,
             ),
             following=self.following,
             drivers=world.drivers,
@@ -104,7 +114,9 @@ class Server:
 
     def connect(self, identity: Identity) -> Connection:
         socket = cast("Socket", Ear())
-        connection = Connection(socket, JSON, identity, "phone", "test/1")
+        connection = Connection(
+            socket, JSON, identity, "phone", "test/1", reports=Bucket(self.reports)
+        )
         if identity.role is Role.DRIVER:
             connection.reporter = Reporter(identity.user_id, "phone", None)
         return connection
@@ -288,6 +300,37 @@ class TestLocations:
             told.append(list(server.world.told))
         assert told[0] == told[1] != []
         assert server.counted("accepted") == 2
+
+    async def test_a_flood_of_points_is_dropped_unread_until_there_is_room_again(
+        self, server: Server
+    ) -> None:
+        dan = server.connect(DAN)
+        for seq in range(1, FLOOD + 3):
+            assert self.directly(server, dan, {"seq": seq, "ts": NOW + seq})
+        assert server.locate.direct(dan, b"not even read")
+        assert (server.counted("accepted"), server.counted("rate_limited")) == (FLOOD, 3)
+        with pytest.raises(RateLimited) as limited:
+            self.reported(server, dan, {})
+        assert limited.value.retry_after_ms == 1_000 * BURST_S / FLOOD
+        server.ticks += 1
+        assert self.directly(server, dan, {"seq": 100, "ts": NOW + 100})
+        assert dan.reporter is not None
+        assert dan.reporter.newest is not None
+        assert dan.reporter.newest.seq == 100
+        assert server.counted("accepted") == FLOOD + 1
+
+    async def test_a_list_counts_by_its_size_and_is_always_taken_while_there_is_room(
+        self, server: Server
+    ) -> None:
+        dan = server.connect(DAN)
+        points = self.points(*({"seq": seq} for seq in range(MAX_POINTS)))
+        for _ in range(2):
+            located = server.locate.report(dan, points)
+            assert isinstance(located, Located)
+            assert located.accepted + len(located.rejected) == MAX_POINTS
+        with pytest.raises(RateLimited) as limited:
+            server.locate.report(dan, self.points({}))
+        assert limited.value.retry_after_ms < 1_000 * BURST_S
 
     async def test_a_direct_point_that_is_no_news_is_counted_and_shown_to_nobody(
         self, server: Server

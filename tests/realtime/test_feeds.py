@@ -25,6 +25,7 @@ from models.trips import (
     requested,
     without_offer,
 )
+from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import Socket
 from realtime.feeds import Feed, Member, TripFeed
@@ -61,7 +62,9 @@ class Client:
 
     def __init__(self, identity: Identity) -> None:
         self.ear = Ear()
-        self.connection = Connection(cast("Socket", self.ear), JSON, identity, "phone", "test/1")
+        self.connection = Connection(
+            cast("Socket", self.ear), JSON, identity, "phone", "test/1", reports=Bucket(Rate.of(50))
+        )
 
     def catch_up(self) -> None:
         """As a socket does it: nothing comes between the two."""

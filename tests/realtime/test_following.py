@@ -6,6 +6,7 @@ import pytest
 
 from models import rooms
 from models.commands import MAX_PAGE, ChatOpen, TripSubscribe
+from models.errors import TooLarge
 from models.points import Point, Sighting
 from models.stores import TripChange
 from realtime import following
@@ -153,3 +154,30 @@ async def test_a_closed_conversation_brings_its_last_message_before_it_is_left(
     await world.say(ANN, opened.conversation.id, "the last word")
     joining.following.dissolve(joining.following.feeds[rooms.chat(opened.conversation.id)])
     await rita.hears([], [1])
+
+
+async def test_a_connection_looks_at_so_many_trips_and_no_more(joining: Joining) -> None:
+    ann = Client(ANN)
+    trips = [TripSubscribe((await joining.world.trip_in("accepted")).id) for _ in range(3)]
+
+    async def subscribe(command: TripSubscribe) -> None:
+        _, then = await joining.following.subscribe(ann.connection, command)
+        then()
+
+    for command in (*trips[:2], trips[0]):
+        await subscribe(command)
+    with pytest.raises(TooLarge):
+        await subscribe(trips[2])
+    joining.following.unsubscribe(ann.connection, trips[1].trip_id)
+    await subscribe(trips[2])
+
+
+async def test_trips_that_are_followed_unasked_are_no_subscriptions(joining: Joining) -> None:
+    dan = Client(DAN)
+    trips = [await joining.world.trip_in("accepted") for _ in range(3)]
+    await joining.opens(dan)
+    for trip in trips[:2]:
+        _, then = await joining.following.subscribe(dan.connection, TripSubscribe(trip.id))
+        then()
+    with pytest.raises(TooLarge):
+        await joining.following.subscribe(dan.connection, TripSubscribe(trips[2].id))

@@ -61,6 +61,7 @@ class Instance:
             presence=PresenceLimits(),
             clock=world.clock,
             tasks=tasks,
+            per_connection=10,
         )
         revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         bus = cast("Bus", self.wire)

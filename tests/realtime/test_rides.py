@@ -16,6 +16,8 @@ from models.identity import Role
 from models.presence import PresenceLimits
 from models.stores import TripRecord
 from realtime import dispatch
+from realtime.allowance import Allowance
+from realtime.buckets import BURST_S, Rate
 from realtime.connection import Connection
 from realtime.draining import BACK_WITHIN_MS, send_away
 from realtime.following import FollowingService
@@ -33,6 +35,10 @@ from tests.hostile.raw import Codec, Session, WebSocket
 from tests.realtime.joining import without_redis
 
 SECRET: Final = Secret("the secret of a test that is long enough to sign with")
+PER_USER: Final = 3
+REPORTS: Final = Rate.of(50)
+ALLOWED: Final = 2 * MAX_PENDING
+"""Commands at once."""
 HERE: Final = {"lat": 52.5, "lng": 13.4}
 
 
@@ -104,18 +110,22 @@ class Stage(Struct, frozen=True):
     rides: Rides
     reported: list[bytes]
 
-    async def begin(self, role: str = "driver", user_id: str = "dan") -> Session:
+    async def begin(
+        self, role: str = "driver", user_id: str = "dan", device: str | None = None
+    ) -> Session:
         """Connect, without waiting for `session:ready`."""
         codec = Codec("json")
         session = Session(await WebSocket.open(self.url), codec, user_id)
         await session.socket.receive()
         trips = ("t1",) if role == "viewer" else ()
         token = self.tokens.mint(Role(role), user_id, ttl_s=600, trips=trips)
-        session.socket.send(codec.connect({"token": token}))
+        session.socket.send(codec.connect({"token": token, "device": device}))
         return session
 
-    async def open(self, role: str = "driver", user_id: str = "dan") -> Session:
-        session = await self.begin(role, user_id)
+    async def open(
+        self, role: str = "driver", user_id: str = "dan", device: str | None = None
+    ) -> Session:
+        session = await self.begin(role, user_id, device)
         await session.hears("session:ready")
         return session
 
@@ -141,6 +151,7 @@ async def stage() -> AsyncIterator[Stage]:
         presence=PresenceLimits(),
         clock=world.clock,
         tasks=tasks,
+        per_connection=10,
     )
     sessions = Sessions(
         identities=Identities(tokens, revocations),
@@ -148,6 +159,8 @@ async def stage() -> AsyncIterator[Stage]:
         publish=world.publish,
         clock=world.clock,
         metrics=metrics,
+        per_user=PER_USER,
+        reports=REPORTS,
     )
     handlers = dispatch.Handlers(
         sessions=sessions,
@@ -168,6 +181,7 @@ async def stage() -> AsyncIterator[Stage]:
         sessions=sessions,
         commands=commands,
         locate=_noting(dispatch.locate(handlers), reported),
+        allow=Allowance(Rate.of(ALLOWED / BURST_S, ticks=lambda: 0.0)).spend,
         tasks=tasks,
         metrics=metrics,
     )
@@ -294,6 +308,52 @@ class TestLimits:
         session.socket.send(*(subscribe(number, large) for number in range(200, 203)))
         assert (await session.answer(202))["ok"] is True, "what was run waits no more"
         session.close()
+
+    async def test_a_user_who_gives_too_many_commands_is_refused_for_now_on_every_connection(
+        self, stage: Stage
+    ) -> None:
+        stage.scripted.gate.set()
+        phone, watch = await stage.open(), await stage.open()
+        for number in range(1, ALLOWED + 1):
+            phone.socket.send(subscribe(number))
+            assert (await phone.answer(number))["ok"] is True
+        for session in (phone, watch):
+            error = (await session.call("trip:subscribe", {"trip_id": "t"}))["error"]
+            assert (error["code"], error["retry"]) == ("rate_limited", True)
+            assert 0 < error["retry_after_ms"] <= 1_000
+        assert stage.counted("trip:subscribe", "rate_limited") == 2
+        assert (await phone.ok("driver:location", point(stage, 1)))["accepted"] == 1
+        other = await stage.open(user_id="eve")
+        await other.ok("trip:subscribe", {"trip_id": "t"})
+        for session in (phone, watch, other):
+            session.close()
+
+    async def test_a_user_has_so_many_connections_and_no_more(self, stage: Stage) -> None:
+        sessions = [await stage.open() for _ in range(PER_USER)]
+        refused = await stage.begin()
+        kind, _, error = refused.codec.read(await refused.socket.receive())
+        assert (kind, error["data"]["code"]) == (4, "too_many_connections")
+        sessions.append(await stage.open(user_id="eve"))
+        sessions.append(await stage.open("rider"))
+        sessions.pop(0).close()
+        await until(lambda: len(list(stage.sessions.all())) == PER_USER + 1)
+        sessions.append(await stage.open())
+        for session in (*sessions, refused):
+            session.close()
+
+    async def test_who_takes_the_place_of_a_connection_is_let_in(self, stage: Stage) -> None:
+        sessions = [await stage.open(device=f"phone-{n}") for n in range(PER_USER)]
+        sessions.append(await stage.open(device="phone-1"))
+        refused = await stage.begin(device="tablet")
+        _, _, error = refused.codec.read(await refused.socket.receive())
+        assert error["data"]["code"] == "too_many_connections"
+        for session in (*sessions, refused):
+            session.close()
+
+    async def test_staff_has_any_number_of_connections(self, stage: Stage) -> None:
+        sessions = [await stage.open("service") for _ in range(PER_USER + 1)]
+        for session in sessions:
+            session.close()
 
 
 class TestFailures:

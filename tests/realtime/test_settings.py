@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,14 @@ class TestDefaults:
             driver_stale_ms=10_000,
             driver_offline_ms=60_000,
             connects_per_s=500,
+            max_connections=25_000,
+            connections_per_user=20,
+            connections_per_address=5_000,
+            attempts_per_address_per_s=100,
+            forwarded_allow_ips=(ip_network("127.0.0.1"), ip_network("::1")),
+            commands_per_s=20,
+            reports_per_s=100,
+            subscriptions_per_connection=1_000,
             max_accuracy_m=200,
             max_speed_mps=70,
             locations_per_s=5,
@@ -140,6 +149,14 @@ class TestValues:
             DRIVER_STALE_S="5",
             DRIVER_OFFLINE_S="30",
             CONNECTS_PER_S="50",
+            MAX_CONNECTIONS="100",
+            CONNECTIONS_PER_USER="3",
+            CONNECTIONS_PER_ADDRESS="70",
+            ATTEMPTS_PER_ADDRESS_PER_S="9",
+            FORWARDED_ALLOW_IPS="10.0.0.0/8, 2001:db8::1",
+            COMMANDS_PER_S="4",
+            REPORTS_PER_S="8",
+            SUBSCRIPTIONS_PER_CONNECTION="6",
             MAX_ACCURACY_M="50",
             MAX_SPEED_MPS="40",
             LOCATIONS_PER_S="2",
@@ -166,6 +183,12 @@ class TestValues:
         assert (every.connects_per_s, every.drain_s) == (50, 0)
         assert (every.max_accuracy_m, every.max_speed_mps) == (50, 40)
         assert every.locations_per_s == 2
+        assert (every.max_connections, every.connections_per_user) == (100, 3)
+        assert (every.connections_per_address, every.attempts_per_address_per_s) == (70, 9)
+        assert (every.commands_per_s, every.reports_per_s) == (4, 8)
+        assert every.subscriptions_per_connection == 6
+        proxies = (ip_network("10.0.0.0/8"), ip_network("2001:db8::1"))
+        assert every.forwarded_allow_ips == proxies
 
     @pytest.mark.parametrize(
         ("name", "text"),
@@ -207,6 +230,16 @@ class TestValues:
             ("DRIVER_STALE_S", "0"),
             ("DRIVER_OFFLINE_S", "10"),
             ("CONNECTS_PER_S", "0"),
+            ("MAX_CONNECTIONS", "0"),
+            ("CONNECTIONS_PER_USER", "0"),
+            ("CONNECTIONS_PER_ADDRESS", "many"),
+            ("ATTEMPTS_PER_ADDRESS_PER_S", "0"),
+            ("FORWARDED_ALLOW_IPS", "proxy.internal"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
+            ("FORWARDED_ALLOW_IPS", "10.0.0.1,*"),
+            ("COMMANDS_PER_S", "0"),
+            ("REPORTS_PER_S", "0"),
+            ("SUBSCRIPTIONS_PER_CONNECTION", "0"),
             ("MAX_ACCURACY_M", "0"),
             ("MAX_SPEED_MPS", "fast"),
             ("LOCATIONS_PER_S", "0"),
@@ -242,6 +275,10 @@ class TestValues:
             "https://a.example:80",
             "http://[::1]:5173",
         )
+
+    def test_the_word_of_all_proxies_may_be_taken(self) -> None:
+        everywhere = settings(FORWARDED_ALLOW_IPS="*").forwarded_allow_ips
+        assert everywhere == (ip_network("0.0.0.0/0"), ip_network("::/0"))
 
     def test_all_origins_may_be_allowed(self) -> None:
         assert settings(**PRODUCTION, ALLOWED_ORIGINS="*").allowed_origins == ("*",)

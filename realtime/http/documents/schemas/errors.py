@@ -87,9 +87,9 @@ WORDS: Final[dict[str, str]] = {
 _BY_EVENT: Final[dict[str, Refusals]] = {
     commands.SessionRefresh.event: (Unauthorized, TokenExpired, Forbidden),
     commands.TripOffer.event: (Conflict, IllegalTransition, TooLarge),
-    commands.TripUpdate.event: (Conflict, IllegalTransition, RateLimited),
+    commands.TripUpdate.event: (Conflict, IllegalTransition),
     commands.TripEdit.event: (Conflict, Closed, TooLarge),
-    commands.TripSubscribe.event: (Closed,),
+    commands.TripSubscribe.event: (Closed, TooLarge),
     commands.ShowTyping.event: (Closed,),
     Draft.event: (Closed,),
     requests.TripGet.event: (Closed,),
@@ -98,15 +98,13 @@ _BY_EVENT: Final[dict[str, Refusals]] = {
 }
 """What the handlers refuse by rules of their own."""
 
-_ANYWHERE: Final[Refusals] = (Invalid, Unavailable, Internal)
+_ANYWHERE: Final[Refusals] = (Invalid, RateLimited, Unavailable, Internal)
 _OF_REQUESTS: Final[Refusals] = (Unauthorized, TokenExpired)
-_OF_COMMANDS: Final[Refusals] = (RateLimited,)
-"""Too many commands of the connection wait already."""
 
 
 def of_command(event: str) -> list[str]:
     """The codes that a command may be refused with, in the order of `models.errors`."""
-    return codes((*_ANYWHERE, *_OF_COMMANDS, *_by_access(event), *_BY_EVENT.get(event, ())))
+    return codes((*_ANYWHERE, *_by_access(event), *_BY_EVENT.get(event, ())))
 
 
 def of_request(event: str) -> Refusals:
