@@ -23,6 +23,9 @@ _log = logging.getLogger(__name__)
 
 BACKLOG: Final = 1_024
 SHUTDOWN_S: Final = 2.0
+SILENT_S: Final = 75.0
+"""For a request's head to come, whole, from the connection's start or the last answer on: longer
+than proxies keep what they do not use."""
 MAX_HEADER: Final = 16 * 1024
 """Bytes of one header: twice the longest token, so that a longer one is told so."""
 OVERTIME_S: Final = 4
@@ -89,14 +92,7 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
         raise CannotServe(f"{where} does not answer: check MONGODB_URL") from error
     except SchemaError as error:
         raise CannotServe(str(error)) from error
-    runner = web.AppRunner(
-        instance.app,
-        handle_signals=False,
-        access_log=None,
-        shutdown_timeout=SHUTDOWN_S,
-        auto_decompress=False,  # no client compresses what it sends, but a bomb does
-        max_field_size=MAX_HEADER,
-    )
+    runner = runner_of(instance.app)
     try:
         await runner.setup()
         door = web.SockSite(runner, site.socket, backlog=BACKLOG)
@@ -112,6 +108,19 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
         site.socket.close()
         await instance.close()
         await runner.cleanup()
+
+
+def runner_of(app: web.Application) -> web.AppRunner:
+    """What speaks HTTP for an application, and waits for nobody for long."""
+    return web.AppRunner(
+        app,
+        handle_signals=False,
+        access_log=None,
+        shutdown_timeout=SHUTDOWN_S,
+        keepalive_timeout=SILENT_S,
+        auto_decompress=False,  # no client compresses what it sends, but a bomb does
+        max_field_size=MAX_HEADER,
+    )
 
 
 def _end_within(seconds: int) -> None:

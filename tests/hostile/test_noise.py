@@ -1,9 +1,7 @@
 """Random and mutilated packets by the thousand, while a ride goes on beside them."""
 
-import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -11,11 +9,11 @@ import pytest
 
 from realtime import wire
 from realtime.wire import Malformed, Parser
-from tests.conftest import fresh, now
+from tests.conftest import fresh
 from tests.hostile.raw import UNREADABLE, Closed, Session, WebSocket, frame
+from tests.hostile.ride import a_ride
 from tests.servers import Server
 
-PACED_S: Final = 0.01
 HERE: Final = {"lat": 52.5, "lng": 13.4}
 
 COMMANDS: Final = (
@@ -104,7 +102,7 @@ def test_a_parser_reads_noise_or_says_that_it_is_malformed(parser: Parser, seed:
 async def test_a_session_of_noise_is_answered_or_ended_while_others_are_served(
     server: Server, parser: str
 ) -> None:
-    async with a_ride(server):
+    async with a_ride(server.url):
         session = await Session.open(server.url, "driver", fresh("mallory"), parser)
         for data in packets_of(parser, 10, 300):
             if await _is_ended_by(session, data):
@@ -117,7 +115,7 @@ async def test_a_session_of_noise_is_answered_or_ended_while_others_are_served(
 async def test_strangers_noise_is_closed_with_a_code_while_others_are_served(
     server: Server, parser: str
 ) -> None:
-    async with a_ride(server):
+    async with a_ride(server.url):
         for data in packets_of(parser, 20, 1_000):
             stranger = await WebSocket.open(server.url)
             stranger.send(_as_message(data), "")
@@ -147,38 +145,3 @@ async def test_frames_of_noise_end_in_a_closed_connection(server: Server, seed: 
     socket.write(chance.randbytes(chance.choice((10, 1_000, 100_000))) + frame(3, b""))
     socket.writer.write_eof()
     await socket.is_over()
-
-
-@asynccontextmanager
-async def a_ride(server: Server) -> AsyncIterator[None]:
-    """A driver on a trip whose rider hears every point, all the while."""
-    rider = await Session.open(server.url, "rider", fresh("rita"), "msgpack")
-    driver = await Session.open(server.url, "driver", fresh("dan"))
-    staff = await Session.open(server.url, "service", fresh("staff"))
-    request = {"client_id": "r", "rider_id": rider.user_id, "pickup": HERE}
-    trip = {"trip_id": (await staff.ok("trip:create", request))["trip"]["id"]}
-    accepted = {**trip, "status": "accepted", "driver_id": driver.user_id}
-    await staff.ok("trip:update", accepted)
-    await driver.hears("trip:status")
-    await rider.ok("trip:subscribe", trip)
-    over = asyncio.Event()
-    driving = asyncio.create_task(_drive(driver, rider, over))
-    yield
-    over.set()
-    assert await driving > 0
-    for session in (rider, driver, staff):
-        session.close()
-
-
-async def _drive(driver: Session, rider: Session, over: asyncio.Event) -> int:
-    """Report points, each of which the rider has to hear before the next one; how many."""
-    seq = 0
-    while not over.is_set():
-        seq += 1
-        point = {**HERE, "ts": now(), "seq": seq}
-        rider.events.clear()
-        answer = await driver.ok("driver:location", point)
-        assert answer["accepted"] == 1
-        assert (await rider.hears("trip:location"))["seq"] == seq
-        await asyncio.sleep(PACED_S)
-    return seq
