@@ -27,6 +27,8 @@ _SWITCH: Final = (
 )
 UNSENT_IN_KERNEL: Final = 16 * 1024
 """Bytes that the kernel may hold for a client beside those that are on their way."""
+AT_ONCE: Final = 16 * 1024
+"""Bytes of a client that are read in one turn of the loop."""
 CLOSE_WITHIN_S: Final = 5.0
 """How long a client may take to read what was written last."""
 _TEXT: Final = WSMsgType.TEXT
@@ -158,6 +160,22 @@ class WebSocket(asyncio.Protocol):
             self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        if len(data) <= AT_ONCE:
+            self._read(data)
+        elif self._transport is not None:
+            self._transport.pause_reading()
+            self._read_in_turns(data, 0)
+
+    def _read_in_turns(self, data: bytes, start: int) -> None:
+        """Read a piece in each turn of the loop: a flood has the others wait for no more."""
+        end = start + AT_ONCE
+        self._read(data[start:end])
+        if end < len(data) and self.is_open:
+            asyncio.get_running_loop().call_soon(self._read_in_turns, data, end)
+        elif self._transport is not None:
+            self._transport.resume_reading()
+
+    def _read(self, data: bytes) -> None:
         if not self.is_open:
             return
         failed, _ = self._feed(data)

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from realtime import websocket as module
-from realtime.websocket import UNSENT_IN_KERNEL, Outbox, WebSocket
+from realtime.websocket import AT_ONCE, UNSENT_IN_KERNEL, Outbox, WebSocket
 from realtime.wire import Frame
 from tests.clients import WAIT_S
 from tests.hostile import raw
@@ -115,6 +115,28 @@ async def slow(place: Place) -> Http:
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     small.connect(("127.0.0.1", int(place.url.rpartition(":")[2])))
     return Http(*await asyncio.open_connection(sock=small, limit=4_096))
+
+
+class TestFloods:
+    async def test_a_flood_is_read_in_turns_and_in_order(self, place: Place) -> None:
+        client = await place.client()
+        flood = [b"%07d" % number for number in range(10 * AT_ONCE // 13)]
+        place.websocket.data_received(b"".join(frame(TEXT, data) for data in flood))
+        assert len(place.owner.heard) <= AT_ONCE // 13 + 1, "others wait for all of it"
+        client.send("after it")
+        await place.owner.hears("text", b"after it")
+        assert [data for _, data in place.owner.heard] == [*flood, b"after it"]
+        client.close()
+
+    async def test_a_flood_of_who_is_closed_meanwhile_is_not_read_on(self, place: Place) -> None:
+        client = await place.client()
+        place.websocket.data_received(frame(TEXT, b"x" * 6) * AT_ONCE)
+        heard = len(place.owner.heard)
+        place.websocket.end()
+        assert await client.rest() == ([], 1000)
+        client.close()
+        await place.owner.hears("lost")
+        assert len(place.owner.heard) == heard + 1
 
 
 class TestHandshake:
