@@ -14,7 +14,7 @@ TYPES := clients/typescript/node_modules/.complete
 STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -P`" ] && \
 	.venv/bin/python -c ''; } 2>/dev/null || echo stale)
 
-.PHONY: help run test bench chaos setup types format lock clean stale
+.PHONY: help run test bench chaos setup types format lock audit clean stale
 
 help:
 	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
@@ -25,6 +25,7 @@ help:
 	@echo 'make types    make the TypeScript types in clients/typescript anew, from what the code says'
 	@echo 'make format   format the code and mend what the linter can'
 	@echo 'make lock     pin every package anew, from setup.cfg and the package.json files'
+	@echo 'make audit    look for known vulnerabilities in every package that is pinned'
 	@echo 'make clean    remove what was set up'
 	@echo 'PYTHON=/path/to/python3 names the Python to set up with.'
 
@@ -74,6 +75,36 @@ lock: .venv/folder
 	cd tests/js && npm install --package-lock-only --no-audit --no-fund
 	cd bench/peers/node && npm install --package-lock-only --no-audit --no-fund
 	cd clients/typescript && npm install --package-lock-only --no-audit --no-fund
+
+# Asks PyPI and npm about every pinned package, with either version of cryptography that setup.cfg has.
+# A package that cannot be looked up fails, too: not to know is not to be safe.
+AUDITOR := pip-audit==2.10.1
+NODE_PARTS := tests/js bench/peers/node clients/typescript
+
+audit: .venv/auditor
+	@for cryptography in `sed -n 's/^ *\(cryptography==[0-9.]*\).*/\1/p' setup.cfg`; do \
+		{ cat constraints.txt; echo "$$cryptography"; } > .venv/audited.txt; \
+		echo "Looking up the Python packages, with $$cryptography"; \
+		.venv/audit/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off \
+			--requirement .venv/audited.txt || { \
+			echo 'Python packages with known vulnerabilities are listed above. Where none is, they' >&2; \
+			echo 'could not be looked up: this needs https://pypi.org, a mirror does not do.' >&2; \
+			exit 1; \
+		}; \
+	done
+	@for folder in $(NODE_PARTS); do \
+		echo "Looking up the packages of $$folder"; \
+		(cd $$folder && npm audit --package-lock-only) || { \
+			echo "Packages of $$folder with known vulnerabilities are listed above. Where none is, they" >&2; \
+			echo 'could not be looked up: this needs npm, and https://registry.npmjs.org.' >&2; \
+			exit 1; \
+		}; \
+	done
+
+.venv/auditor: .venv/folder Makefile
+	.venv/bin/python -m venv --clear .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(AUDITOR)
+	@touch .venv/auditor
 
 clean:
 	rm -rf .venv tests/js/node_modules bench/peers/node/node_modules clients/typescript/node_modules bench/quick

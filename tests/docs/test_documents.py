@@ -12,6 +12,7 @@ DOCUMENTS = [
     Document(f"{name}.md")
     for name in (
         "README",
+        "SECURITY",
         "docs/protocol",
         "docs/architecture",
         "docs/gateway",

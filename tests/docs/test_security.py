@@ -1,0 +1,28 @@
+"""SECURITY.md says what is so: settings, attacks, numbers."""
+
+import re
+
+from realtime import serving
+from realtime.settings import MIN_SECRET_BYTES, VARIABLES
+from realtime.websocket import AT_ONCE
+from tests.docs.markdown import Document, plain
+from tests.hostile.attacks import ATTACKS
+
+SECURITY = Document("SECURITY.md")
+
+
+def test_every_setting_that_is_mentioned_exists() -> None:
+    mentioned = set(re.findall(r"`([A-Z][A-Z_]{3,})`", SECURITY.text))
+    assert mentioned <= set(VARIABLES)
+    assert len(mentioned) > 10
+
+
+def test_every_attack_that_is_tried_is_in_the_table_and_no_other() -> None:
+    assert [row["Attack"] for row in SECURITY.table("Attacks")] == list(ATTACKS)
+
+
+def test_the_numbers_are_those_of_the_code() -> None:
+    happens = {row["Attack"]: plain(row["What happens"]) for row in SECURITY.table("Attacks")}
+    assert f"{serving.SILENT_S:g} s for a request" in happens["handshakes that are not finished"]
+    assert f"pieces of {AT_ONCE // 1024} KiB" in happens["a flood of commands"]
+    assert f"under {MIN_SECRET_BYTES} bytes" in SECURITY.text
