@@ -19,7 +19,7 @@ STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -
 help:
 	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
 	@echo 'make test     check format, lint, types and behaviour, set up what that needs first'
-	@echo 'make bench    measure beside other servers, 25 minutes (make bench QUICK=1: three minutes)'
+	@echo 'make bench    measure beside other servers, half an hour (make bench QUICK=1: four minutes)'
 	@echo 'make chaos    kill, freeze and cut off servers and stores under load (make chaos ROUNDS=50 SEED=1)'
 	@echo 'make setup    only set up, for the server and the tests'
 	@echo 'make types    make the TypeScript types in clients/typescript anew, from what the code says'

@@ -170,7 +170,7 @@ _START_S: Final = 2.0
 _STORES_S: Final = 2.5
 """Those of a row."""
 # The profiles and what counting costs, at the end.
-_INSIGHT_S: Final = 180.0
+_INSIGHT_S: Final = 130.0
 _QUICK_INSIGHT_S: Final = 60.0
 _AT_ONCE: Final = {Scenario.CONNECT, Scenario.IDLE}
 """Loads that do not warm up."""

@@ -31,8 +31,8 @@ CROWD: Final = 9_000
 """Clients that come, where a load ends with the last of them."""
 RATE: Final = 50
 """Looks a second. More would leave the server too little time between them."""
-SECONDS: Final = 20
-QUICK_SECONDS: Final = 3
+SECONDS: Final = 12
+QUICK_SECONDS: Final = 2
 _LONGER_S: Final = 6
 """The load goes on for so long beside, for py-spy has to begin and to end."""
 _SERVING: Final = "(realtime/serving.py:"

@@ -124,14 +124,18 @@ def locate(to: Handlers) -> Locate:
             counts[rejected.code] += 1
         return located
 
+    def skip() -> bool:
+        """Nobody waits for an answer, and a newer one comes."""
+        counts[RateLimited.code] += 1
+        to.metrics.commands.counts[DRIVER_LOCATION, RateLimited.code] += 1
+        return True
+
     def direct(connection: Connection, payload: bytes) -> bool:
         reporter = connection.reporter
         if reporter is None or not connection.ready.done():
             return False
         if not connection.reports.take():
-            counts[RateLimited.code] += 1
-            to.metrics.commands.counts[DRIVER_LOCATION, RateLimited.code] += 1
-            return True  # nobody waits for an answer, and a newer one comes
+            return skip()
         point = payloads.plain_point(payload)
         if point is None:
             return False
@@ -139,13 +143,17 @@ def locate(to: Handlers) -> Locate:
         direct_counts[code or "accepted"] += 1
         return True
 
+    return Locate(report, direct, _safety(to.drivers))
+
+
+def _safety(drivers: Drivers) -> Callable[[Connection, Callable[[bool], None]], bool]:
     def wait(connection: Connection, told: Callable[[bool], None]) -> bool:
-        if to.drivers.is_safe(connection.identity.user_id):
+        if drivers.is_safe(connection.identity.user_id):
             return False
-        to.drivers.tell_when_safe(told)
+        drivers.tell_when_safe(told)
         return True
 
-    return Locate(report, direct, wait)
+    return wait
 
 
 def _plain(payload: type[P], handle: Callable[[Identity, P], Awaitable[object]]) -> Command:

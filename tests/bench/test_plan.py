@@ -73,12 +73,12 @@ def test_only_python_socketio_may_have_fewer_clients() -> None:
             assert count == row.clients or (contestant is Contestant.STOCK and count < row.clients)
 
 
-def test_the_full_one_takes_less_than_25_minutes() -> None:
-    assert plan.full().estimate_s < 25 * 60
+def test_the_full_one_takes_less_than_half_an_hour() -> None:
+    assert plan.full().estimate_s < 30 * 60
 
 
-def test_the_short_one_takes_less_than_three_minutes() -> None:
-    assert plan.quick().estimate_s < 180
+def test_the_short_one_takes_less_than_four_minutes() -> None:
+    assert plan.quick().estimate_s < 240
 
 
 def test_some_rows_are_picked_in_the_order_of_the_plan() -> None:

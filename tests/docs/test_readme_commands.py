@@ -25,7 +25,7 @@ TRIED_HERE = {
 TRIED_ELSEWHERE = {
     "run": "the servers of these tests are started by what `make run` starts",
     "test": "it runs these tests",
-    "bench": "it takes 25 minutes; its parts are tried in tests/bench",
+    "bench": "it takes half an hour; its parts are tried in tests/bench",
 }
 NODE_MODULES = ROOT / "tests/js/node_modules"
 

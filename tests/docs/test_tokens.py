@@ -86,7 +86,7 @@ KEYCLOAK_KEYS: Final = [
     {"alg": "RS256", "kid": "FJ86GcF3jTbNLOco4NvZkUCIUmfYCqoqtOQeMfbhNlE", **CERTIFICATE},
 ]
 KEYCLOAK: Final = {
-    "exp": NOW + 240,
+    "exp": NOW + 1_740,
     "iat": NOW - 60,
     "auth_time": NOW - 60,
     "jti": "onrtac:7d3c9e52-1f4b-4a86-b0d7-2e5f8c9a1b34",

@@ -19,10 +19,9 @@ FORGED: Final = "2026-01-31T12:00:00.000Z ERROR realtime.app: forged"
 QUERIES: Final = ("token", "access_token", "auth", "Authorization", "jwt")
 
 
-@pytest.fixture(scope="module", params=["text", "json"])
-async def talkative(cluster: Cluster, request: pytest.FixtureRequest) -> AsyncIterator[Server]:
-    settings = {"LOG_LEVEL": "debug", "LOG_FORMAT": request.param}
-    server = await Server.start(cluster.settings | settings)
+@pytest.fixture(scope="module")
+async def talkative(cluster: Cluster) -> AsyncIterator[Server]:
+    server = await Server.start(cluster.settings | {"LOG_LEVEL": "debug"})
     yield server
     await server.stop()
 
@@ -157,8 +156,8 @@ async def test_a_token_in_the_query_string_of_the_handshake_lets_nobody_in(
 ) -> None:
     company = Company(talkative)
     target = f"{HANDSHAKE}&{name}={mint('rider', fresh('rita'))}"
-    for auth in (None, {}):
-        assert await company.refused_connection(target, auth) == "unauthorized"
+    assert await company.refused_connection(target, None) == "unauthorized"
+    assert await company.refused_connection(target, {}) == "unauthorized"
 
 
 async def test_what_a_client_says_of_itself_forges_no_line(talkative: Server) -> None:

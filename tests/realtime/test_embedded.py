@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 DEADLINE_S = 30
 
 SERVER = """
+import select
 import sys
 from pathlib import Path
 from realtime.embedded import EmbeddedError, EmbeddedStores
@@ -40,7 +41,8 @@ except EmbeddedError as error:
 with stores:
     try:
         print(stores.redis_url, stores.mongodb_url, flush=True)
-        sys.stdin.read()
+        while not select.select([sys.stdin], [], [], 0.1)[0]:
+            pass  # a signal that came before the call is noticed after it
     except KeyboardInterrupt:
         from redis import Redis
         print("still serving:", Redis.from_url(stores.redis_url).ping(), flush=True)
