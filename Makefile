@@ -36,7 +36,7 @@ test: setup
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .
 	.venv/bin/python -m mypy
-	.venv/bin/python -m pytest --quiet --numprocesses 3
+	.venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal
 
 # On core 0 and core 1, where nothing else should run meanwhile.
 bench: $(PEER) .venv/bench
