@@ -29,9 +29,11 @@ DEADLINE_S = 30
 
 SERVER = """
 import select
+import signal
 import sys
 from pathlib import Path
 from realtime.embedded import EmbeddedError, EmbeddedStores
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 data_dir, *names = sys.argv[1:]
 wanted = {name: name in names for name in ("redis", "mongodb")}
 try:
