@@ -337,7 +337,7 @@ class FollowingService:
         if (feed.versions.newest or 0) > view.record.trip.version and not (
             feed.is_served and feed.driver_id == view.record.trip.driver_id
         ):
-            snapshot = replace(view.snapshot, location=None, driver=None)
+            snapshot = replace(view.snapshot, location=None)
             return replace(view, snapshot=snapshot, sighting=None)
         heard = feed.newest_sighting()
         known = view.sighting.point.ts if view.sighting else -1

@@ -44,7 +44,9 @@ MAX_PENDING: Final = 200
 MAX_PENDING_BYTES: Final = 1024 * 1024
 """And their size; the largest frame fits several times."""
 PENDING_RETRY_MS: Final = 1_000
-BUSY_SPREAD_MS: Final = 5_000
+BUSY_MS: Final = 500
+BUSY_SPREAD_MS: Final = 2_500
+"""When who was told `busy` comes back: so soon that nobody is much later than a returned store."""
 
 Then = Callable[[], None]
 Run = Callable[[Connection, Any], Awaitable[tuple[object, Then | None]]]
@@ -177,7 +179,7 @@ class Rides(Namespace[Connection]):
             _log.warning(
                 "a session could not be opened", exc_info=None if expected else error, extra=told
             )
-            connection.end("busy", retry=True, retry_in_ms=1_000 + randbelow(BUSY_SPREAD_MS))
+            connection.end("busy", retry=True, retry_in_ms=BUSY_MS + randbelow(BUSY_SPREAD_MS))
             return
         for request in connection.waiting(DRIVER_LOCATION):
             self._serve_location(connection, request.payload, request.ack_id)
