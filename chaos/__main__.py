@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import secrets
+import signal
 import sys
 import tempfile
 from collections import Counter
@@ -33,6 +34,7 @@ WANTED_PER_S: Final = 260
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; the exit status: 0, or 1 where a promise was broken (or a breakage not seen)."""
     options = _parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: servers end with it
     try:
         if options.storm:
             return asyncio.run(_brew(options))
