@@ -219,7 +219,9 @@ class City:
         await asyncio.gather(*(self._close(app) for app in list(self._apps)))
 
     async def _close(self, app: App) -> None:
-        running = self._apps.pop(app)
+        running = self._apps.pop(app, None)
+        if running is None:
+            return  # it is leaving already
         running.cancel()
         await app.close()
         with suppress(asyncio.CancelledError):
