@@ -179,7 +179,8 @@ class Walk:
     def _is_next(self, trip: Trip, version: int, topic: Topic) -> bool:
         """A driver begins with the change that made the trip something to it.
 
-        It may also come just in time for the end of an offer that was over when it connected.
+        It may also come just in time for the end of an offer that was over when it connected, or
+        for the same offer made anew.
         """
         user_id, known = self._life.user_id, topic.version
         if self._life.role is not Role.DRIVER:
@@ -188,7 +189,13 @@ class Walk:
             return version == known + 1
         follows = relations.follows_at(trip, user_id, version)
         begins = not relations.follows_at(trip, user_id, version - 1)
-        return begins if follows else known is None
+        return begins or self._was_over(trip, version - 1) if follows else known is None
+
+    def _was_over(self, trip: Trip, version: int) -> bool:
+        """Whether an offer had expired when the session began: `session:ready` has no such trip."""
+        event = relations.event_at(trip, version)
+        expires_at = event.offer.expires_at if event is not None and event.offer else None
+        return expires_at is not None and expires_at <= self._ready_at
 
     def _location(self, payload: dict[str, Any]) -> None:
         trip_id = payload["trip_id"]

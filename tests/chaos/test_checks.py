@@ -16,7 +16,7 @@ from models.identity import Identity, Role
 from models.messages import Kind, Message, Read
 from models.points import Place, Point
 from models.stores import TripRecord
-from models.trips import Relation, Status, Trip, moved, requested, watched
+from models.trips import Offer, Relation, Status, Trip, moved, offered, requested, watched
 
 NOW = int(now() * 1000) - 60_000
 """When all that is stored was done: long before it is heard, unless a test says otherwise."""
@@ -95,7 +95,14 @@ class World:
 
 
 def _trip() -> Trip:
-    trip = requested(
+    trip = _requested()
+    for step in STEPS:
+        trip = moved(trip, step, ANN, Relation.STAFF, now=NOW, driver_id="dan", reason=step)
+    return trip
+
+
+def _requested() -> Trip:
+    return requested(
         "t1",
         "rita",
         RITA,
@@ -107,9 +114,6 @@ def _trip() -> Trip:
         pin=None,
         metadata={},
     )
-    for step in STEPS:
-        trip = moved(trip, step, ANN, Relation.STAFF, now=NOW, driver_id="dan", reason=step)
-    return trip
 
 
 def _message(seq: int) -> Message:
@@ -343,6 +347,18 @@ def test_the_pin_in_a_driver_s_hands_is_seen() -> None:
     ready = {"server_time": NOW, "trips": [shown], "conversations": []}
     dan.note(What.HEARD, "session:ready", ready)
     assert promises.PRIVATE in world.broken()
+
+
+@pytest.mark.parametrize(("begun_at", "is_right"), [(NOW + 15, True), (NOW + 5, False)])
+def test_a_driver_begins_with_an_offer_made_anew_only_if_the_first_was_over(
+    begun_at: int, is_right: bool
+) -> None:
+    world = World()
+    trip = offered(_requested(), Offer("dan", NOW + 10), ANN, NOW)
+    trip = world.trip = offered(trip, Offer("dan", NOW + 20), ANN, NOW)
+    world.truth.trips["t1"] = TripRecord(trip=trip, creator="rider:rita", client_id="one")
+    world.tell(_session(world.dan, server_time=begun_at), 3)
+    assert (promises.GAPLESS not in world.broken()) is is_right
 
 
 @pytest.mark.parametrize("last_seq", [1, 2, 3])
