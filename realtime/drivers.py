@@ -80,7 +80,6 @@ class RedisDrivers:
         self._counts = metrics.track_points.counts
         metrics.track_points.elsewhere = lambda: {"dropped": self._unsaved.dropped}
         self._unsaved = Unsaved()
-        self._writing = Unsaved()
         self._awaited = asyncio.Event()
         self._put = redis.register_script(_PUT)
         self._reads = Grouped(self._get_all, MAX_AT_ONCE)
@@ -99,15 +98,17 @@ class RedisDrivers:
         self._unsaved.record(driver_id, points)
 
     def is_safe(self, driver_id: Id) -> bool:
-        unsaved, writing = self._unsaved, self._writing
-        return not (driver_id in unsaved.points or driver_id in writing.points or unsaved.is_full)
+        return not (self._unsaved.has_points(driver_id) or self._unsaved.is_full)
 
     def tell_when_safe(self, told: Told) -> None:
+        if self._unsaved.is_full:
+            told(False)  # what was recorded last may have been dropped
+            return
         self._unsaved.tell(told)
         self._awaited.set()
 
     async def newest(self, driver_id: Id) -> Sighting | None:
-        unsaved = self._unsaved.sightings.get(driver_id)
+        unsaved = self._unsaved.newest(driver_id)
         if unsaved is not None:
             return unsaved
         stored = await self._get(keys.sighting(driver_id))
@@ -143,13 +144,12 @@ class RedisDrivers:
         self._awaited.clear()
         if not self._unsaved:
             return
-        writing = self._writing = self._unsaved.take()
+        writing = self._unsaved.take()
         try:
             is_safe = await self._save(writing)
             writing.end(is_safe)
         finally:
             self._unsaved.put_back(writing)
-            self._writing = Unsaved()
 
     async def _save(self, writing: Unsaved) -> bool:
         """Write to Redis and, what is for tracks, to MongoDB while Redis is away."""
@@ -169,7 +169,7 @@ class RedisDrivers:
         return not writing.points
 
     async def _write(self, writing: Unsaved) -> None:
-        """Portion by portion; a full stream takes no points."""
+        """Portion by portion. A full stream takes no points, and of no driver the later first."""
         for portion in list(writing.portions()):
             reports = _encode(portion.points) if portion.points else b""
             is_written = await self._put(
@@ -183,10 +183,11 @@ class RedisDrivers:
                     *map(packed, portion.sightings),
                 ],
             )
-            if is_written:
-                writing.saved(portion)
-                self._counts["buffered"] += portion.count
-                await self.nearby.note(portion.sightings)
+            if not is_written:
+                return
+            writing.saved(portion)
+            self._counts["buffered"] += portion.count
+            await self.nearby.note(portion.sightings)
 
     async def _keep_directly(self, writing: Unsaved) -> bool:
         """Have the points kept without Redis; whether that worked."""

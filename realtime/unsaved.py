@@ -29,7 +29,7 @@ class Portion(Struct, frozen=True):
 
 
 class Unsaved:
-    """One flush takes all that is there; what it could not save it puts back."""
+    """One flush at a time takes all that is there; what it could not save it puts back."""
 
     def __init__(self) -> None:
         self.sightings: dict[Id, Sighting] = {}
@@ -38,6 +38,8 @@ class Unsaved:
         """Points that there was no room for, ever."""
         self._count = 0
         self._waiting: list[Told] = []
+        self._taken: Unsaved | None = None
+        """What a flush is about to save."""
 
     def __bool__(self) -> bool:
         return bool(self.sightings or self.points or self._waiting)
@@ -49,7 +51,20 @@ class Unsaved:
     @property
     def is_full(self) -> bool:
         """Whether further points are dropped."""
-        return self._count >= MAX_POINTS
+        taken = self._taken._count if self._taken is not None else 0
+        return self._count + taken >= MAX_POINTS
+
+    def newest(self, driver_id: Id) -> Sighting | None:
+        """A driver's newest point, unless a store has it already."""
+        here = self.sightings.get(driver_id)
+        if here is None and self._taken is not None:
+            return self._taken.sightings.get(driver_id)
+        return here
+
+    def has_points(self, driver_id: Id) -> bool:
+        """Whether no store has some of a driver's points yet."""
+        taken = self._taken
+        return driver_id in self.points or (taken is not None and driver_id in taken.points)
 
     def note(self, sighting: Sighting) -> None:
         known = self.sightings.get(sighting.driver_id)
@@ -72,7 +87,8 @@ class Unsaved:
         self._waiting.append(told)
 
     def take(self) -> "Unsaved":
-        taken = Unsaved()
+        """All of it, until it is put back."""
+        taken = self._taken = Unsaved()
         taken.sightings, self.sightings = self.sightings, {}
         taken.points, self.points = self.points, {}
         taken._count, self._count = self._count, 0
@@ -80,7 +96,8 @@ class Unsaved:
         return taken
 
     def put_back(self, taken: "Unsaved") -> None:
-        """Under what has come since."""
+        """What is left of it, under what has come since."""
+        self._taken = None
         self.sightings = taken.sightings | self.sightings
         for driver_id, since in self.points.items():
             taken.points.setdefault(driver_id, []).extend(since)

@@ -113,6 +113,15 @@ async def test_points_under_way_when_the_writing_ends_are_kept(silent: RedisDriv
     assert await silent.newest("dan") == sighting("dan", 1)
 
 
+async def test_points_that_are_being_written_are_known(silent: RedisDrivers) -> None:
+    silent.saw(sighting("dan", 1))
+    writing = asyncio.create_task(silent.flush())
+    await asyncio.sleep(0)
+    assert await silent.newest("dan") == sighting("dan", 1)
+    assert not writing.done()
+    writing.cancel()
+
+
 class TestTracks:
     """Points go to Redis with the sighting that counts them as taken, or nowhere."""
 
@@ -158,6 +167,23 @@ class TestTracks:
         assert drivers.is_safe("eve")
         assert await drivers_on(redis).newest("eve") == sighting("eve", 2)
 
+    async def test_of_a_large_backlog_no_later_points_are_taken_before_the_earlier(
+        self, redis: Redis
+    ) -> None:
+        drivers = drivers_on(redis, max_points=2_100)
+        drivers.record("eve", fixes(*range(1_000)))
+        await drivers.flush()
+        drivers.record("dan", fixes(*range(2_500)))
+        await drivers.flush()
+        stream, taken = TrackStream(redis), list[Point]()
+        while not drivers.is_safe("dan") or (await stream.lag()).points:
+            entries = await stream.take()
+            for report in (report for entry in entries for report in entry.reports):
+                taken += report.points if report.driver_id == "dan" else ()
+            await stream.remove(entries)
+            await drivers.flush()
+        assert taken == fixes(*range(2_500))
+
     async def test_while_redis_is_away_mongodb_has_the_points(self) -> None:
         kept: list[Report] = []
         safe: list[bool] = []
@@ -187,6 +213,22 @@ class TestTracks:
         silent.record("dan", fixes(*range(MAX_POINTS)))
         silent.record("eve", fixes(1))
         assert not silent.is_safe("eve")
+        told: list[bool] = []
+        silent.tell_when_safe(told.append)
+        assert told == [False]
+
+    def test_what_is_being_saved_counts_until_it_is(self) -> None:
+        unsaved = Unsaved()
+        unsaved.record("dan", fixes(*range(MAX_POINTS)))
+        taken = unsaved.take()
+        unsaved.record("dan", fixes(1))
+        assert (unsaved.dropped, unsaved.is_full) == (1, True)
+        unsaved.put_back(taken)
+        assert (len(unsaved.points["dan"]), unsaved.is_full) == (MAX_POINTS, True)
+        saved = unsaved.take()
+        for portion in saved.portions():
+            saved.saved(portion)
+        assert not unsaved.is_full
 
     def test_what_waits_in_memory_is_bounded(self) -> None:
         unsaved = Unsaved()
