@@ -86,6 +86,8 @@ class RedisDrivers:
         self._asked_again_at = 0.0
         self._written_again_at = 0.0
         self._away = False
+        self._is_misplaced = False
+        """Whether places for searches could not be written."""
         self.availability = Availability(redis)
         self.nearby = NearbyIndex(redis, self.availability.known)
 
@@ -137,7 +139,11 @@ class RedisDrivers:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awaited.wait(), FLUSH_S)
                 await asyncio.sleep(GATHER_S)
-            await self.flush()
+            try:
+                await self.flush()
+            except Exception:  # noqa: BLE001 - logged; nothing is lost by it, and the next may do
+                _log.exception("what drivers reported could not be written")
+                await asyncio.sleep(PAUSE_S)
 
     async def flush(self) -> None:
         """Write what is unsaved; what no store takes stays, unless a newer point came."""
@@ -145,11 +151,17 @@ class RedisDrivers:
         if not self._unsaved:
             return
         writing = self._unsaved.take()
+        seen = list(writing.sightings.values())
         try:
             is_safe = await self._save(writing)
             writing.end(is_safe)
+        except Exception:
+            writing.end(is_safe=False)
+            raise
         finally:
             self._unsaved.put_back(writing)
+        if not self._away:
+            await self._place(seen)
 
     async def _save(self, writing: Unsaved) -> bool:
         """Write to Redis and, what is for tracks, to MongoDB while Redis is away."""
@@ -187,7 +199,19 @@ class RedisDrivers:
                 return
             writing.saved(portion)
             self._counts["buffered"] += portion.count
-            await self.nearby.note(portion.sightings)
+
+    async def _place(self, seen: Sequence[Sighting]) -> None:
+        """Have them found nearby. Points are safe without it: nobody waits for it."""
+        try:
+            async with asyncio.timeout(WRITE_WITHIN_S):
+                for start in range(0, len(seen), MAX_AT_ONCE):
+                    await self.nearby.note(seen[start : start + MAX_AT_ONCE])
+        except _UNREACHABLE as error:
+            if not self._is_misplaced:
+                _log.warning("drivers are not found nearby: %s", error)
+            self._is_misplaced = True
+        else:
+            self._is_misplaced = False
 
     async def _keep_directly(self, writing: Unsaved) -> bool:
         """Have the points kept without Redis; whether that worked."""

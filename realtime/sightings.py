@@ -18,5 +18,9 @@ def packed(sighting: Sighting) -> bytes:
     return b"%016d" % sighting.point.ts + _encode(sighting)
 
 
-def unpacked(stored: bytes) -> Sighting:
-    return _decode(memoryview(stored)[TIME_DIGITS:])
+def unpacked(stored: bytes) -> Sighting | None:
+    """None for what cannot be read: a driver is seen again soon, and must not be kept out by it."""
+    try:
+        return _decode(memoryview(stored)[TIME_DIGITS:])
+    except msgspec.MsgspecError:
+        return None

@@ -5,6 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
@@ -13,11 +14,12 @@ from models.commands import DriverAvailability
 from models.errors import Unavailable
 from models.points import Point, Sighting
 from models.tracks import Report
+from realtime import keys
 from realtime.drivers import RedisDrivers
 from realtime.embedded import EmbeddedStores
 from realtime.redis_address import RedisAddress
 from realtime.track_stream import TrackStream
-from realtime.unsaved import MAX_POINTS, Unsaved
+from realtime.unsaved import DRIVERS_AT_ONCE, MAX_POINTS, Unsaved
 from tests.conftest import fresh
 from tests.realtime.drivers import drivers_on
 
@@ -84,6 +86,16 @@ async def test_what_an_instance_writes_late_replaces_nothing_newer(stores: Embed
         await slow.flush()
         assert await fast.newest(dan) == sighting(dan, 2)
         assert await fast.newest(eve) == sighting(eve, 1)
+
+
+async def test_what_another_release_left_keeps_no_driver_out(stores: EmbeddedStores) -> None:
+    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+        drivers, dan = drivers_on(redis), fresh("dan")
+        await redis.set(keys.sighting(dan), msgspec.msgpack.encode(sighting(dan, 9)))
+        assert await drivers.newest(dan) is None
+        drivers.saw(sighting(dan, 1))
+        await drivers.flush()
+        assert await drivers.newest(dan) == sighting(dan, 1)
 
 
 async def test_a_silent_redis_holds_nobody_up_in_a_queue(silent: RedisDrivers) -> None:
@@ -207,6 +219,38 @@ class TestTracks:
         await silent.flush()
         assert (safe, silent.is_safe("dan")) == ([False, True], True)
         assert kept == [Report("dan", fixes(1, 2))]
+        await nobody.aclose()
+
+    async def test_points_are_safe_even_if_nobody_can_be_found_nearby(self, redis: Redis) -> None:
+        await redis.set(keys.NEARBY_PLACES, "what is no geo set")
+        drivers = drivers_on(redis)
+        safe: list[bool] = []
+        for driver_id in (f"d{n}" for n in range(DRIVERS_AT_ONCE + 1)):
+            drivers.came(driver_id, DriverAvailability.AVAILABLE)
+            drivers.saw(sighting(driver_id, 9_999), fixes(9_999))
+        drivers.tell_when_safe(safe.append)
+        await drivers.flush()
+        assert safe == [True]
+
+    async def test_a_fault_does_not_end_the_writing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("realtime.drivers.PAUSE_S", 0.01)
+        kept = asyncio.Event()
+        safe: list[bool] = []
+
+        async def keep(waiting: Sequence[Waiting]) -> int:
+            if not safe:
+                raise RuntimeError("a fault")
+            kept.set()
+            return len(waiting)
+
+        nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
+        drivers = drivers_on(nobody, keep)
+        drivers.record("dan", fixes(1))
+        drivers.tell_when_safe(safe.append)
+        running = asyncio.create_task(drivers.run())
+        await asyncio.wait_for(kept.wait(), 10)
+        running.cancel()
+        assert safe == [False]
         await nobody.aclose()
 
     async def test_what_there_is_no_room_for_is_not_called_safe(self, silent: RedisDrivers) -> None:
