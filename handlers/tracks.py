@@ -1,6 +1,6 @@
 """Tracks: where accepted points belong, and what a trip's track is to whoever asks."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -25,6 +25,11 @@ REMEMBERED_MS: Final = 15_000
 """For how long it is remembered what a driver serves, for a first look."""
 LIVE_MS: Final = 60_000
 """Drivers whose points are no older are looked up together: few trips have ended since."""
+DRIVERS_AT_ONCE: Final = 500
+POINTS_AT_ONCE: Final = 5_000
+"""Where more is to be stored, it is piece by piece: others get their turn, and what is stored stays
+so if the store goes away.
+"""
 LATEST_MS: Final = 7 * 86_400_000
 """How late a point may come and still be sorted into the track of a trip that has ended."""
 
@@ -111,6 +116,12 @@ class TrackKeeper:
         self._known.update((driver_id, _Known(trips, now)) for driver_id, trips in found.items())
 
     async def _store(self, waiting: Sequence[Waiting]) -> int:
+        count = 0
+        for some in _by_driver(waiting):
+            count += await self._store_some(some)
+        return count
+
+    async def _store_some(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
         for each in waiting:
             for trip_id, stint in self._missing(each):
@@ -143,6 +154,24 @@ class TrackKeeper:
         oldest = self._clock() - REMEMBERED_MS
         for driver_id in [d for d, known in self._known.items() if known.read_at < oldest]:
             del self._known[driver_id]
+
+
+def _by_driver(waiting: Sequence[Waiting]) -> Iterator[list[Waiting]]:
+    """In pieces, but of a driver all at once: more points of a minute are one write."""
+    of_drivers: dict[Id, list[Waiting]] = {}
+    for each in waiting:
+        of_drivers.setdefault(each.report.driver_id, []).append(each)
+    some: list[Waiting] = []
+    drivers = points = 0
+    for of_driver in of_drivers.values():
+        some += of_driver
+        drivers += 1
+        points += sum(len(each.report.points) for each in of_driver)
+        if drivers >= DRIVERS_AT_ONCE or points >= POINTS_AT_ONCE:
+            yield some
+            some, drivers, points = [], 0, 0
+    if some:
+        yield some
 
 
 def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> None:

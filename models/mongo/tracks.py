@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -29,12 +30,11 @@ class MongoTracks:
         self._collection = collection
         self._kept_for = timedelta(days=keep_days)
 
-    @answering()
     async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
         """Two that store the same minute for the first time collide: the later tries again."""
-        changes = [(track_key(of), self._change(of, found)) for of, found in points.items()]
-        for start in range(0, len(changes), _GROUP):
-            await self._store(changes[start : start + _GROUP])
+        left = iter(points.items())
+        while some := [(track_key(of), self._change(of, p)) for of, p in islice(left, _GROUP)]:
+            await self._store(some)
 
     async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
         found = await self._collection.get_many([track_key(of) for of in minutes])
@@ -53,6 +53,7 @@ class MongoTracks:
         forget_at = _EPOCH + timedelta(milliseconds=(of.minute + 1) * MINUTE_MS) + self._kept_for
         return {"$set": {f"chunks.{digest}": chunk}, "$setOnInsert": {"forget_at": forget_at}}
 
+    @answering()
     async def _store(self, changes: Sequence[tuple[str, Document]]) -> None:
         left = changes
         for pause in pauses():

@@ -1,11 +1,14 @@
 """Points find the tracks of the trips that their drivers served at the time."""
 
+from collections.abc import Mapping, Sequence
+
 import pytest
 
 from handlers.measuring import Meter, points_of
-from handlers.tracks import LATEST_MS, TrackKeeper, Waiting
+from handlers.tracks import LATEST_MS, POINTS_AT_ONCE, TrackKeeper, Waiting
+from models.errors import Unavailable
 from models.points import Point
-from models.tracks import Part, Phase, Report, parts
+from models.tracks import Part, Phase, Report, Served, Stint, TrackMinute, parts
 from models.trips import Trip
 from tests.handlers.world import ANN, NOW, MemoryTracks, World
 
@@ -124,6 +127,34 @@ async def test_a_point_that_is_a_week_late_is_in_no_track(
         world.clock.now = NOW + late
         await TrackKeeper(world.stores, world.clock).keep([report(seq)])
     assert await track(world, trip) == [1_000]
+
+
+async def test_what_is_stored_of_much_stays_so_when_the_store_goes_away(
+    world: World, keeper: TrackKeeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [report(*range(1_000), driver_id=f"d{n}") for n in range(POINTS_AT_ONCE // 1_000)]
+    drivers = ["dan", *(each.report.driver_id for each in others)]
+    trips = [Served(f"of {driver_id}", [Stint(driver_id, NOW)]) for driver_id in drivers]
+    tracks, asked = world.stores.tracks, list[set[str]]()
+    store, is_away = tracks.add, True
+
+    async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+        asked.append({minute.driver_id for minute in points})
+        if is_away and len(asked) > 1:
+            raise Unavailable("the store is away")
+        await store(points)
+
+    async def served_by(_drivers: object, _since: int) -> Sequence[Served]:
+        return trips
+
+    monkeypatch.setattr(tracks, "add", add)
+    monkeypatch.setattr(world.stores.trips, "served_by", served_by)
+    waiting = [*others, report(0), report(1)]
+    with pytest.raises(Unavailable):
+        await keeper.keep(waiting)
+    is_away = False
+    assert await keeper.keep(waiting) == 2
+    assert asked == [set(drivers) - {"dan"}, {"dan"}, {"dan"}]
 
 
 class TestDistance:
