@@ -95,8 +95,11 @@ class MongoTrips:
                 for kind in (f"{Role.DRIVER}:", _FORMER)
             ]
             where = {"followers": {"$in": keys}, "chat_until": {"$gte": since}}
-            for each in await self._trips.values(where, "served"):
+            documents = await self._trips.values(where, "served", "chat_until")
+            for each in documents:
                 found[each["_id"]] = Served(each["_id"], _stints(each))
+            for record in map(record_of, await self._trips.get_many(_running_without(documents))):
+                found[record.trip.id] = Served(record.trip.id, stints(record.trip))
         return list(found.values())
 
     async def set_distance(self, trip_id: Id, distance_m: int) -> None:
@@ -146,6 +149,15 @@ def _former(trip: Trip) -> set[str]:
 def _stints(document: Document) -> list[Stint]:
     """None in a record that was written before there were tracks."""
     return [Stint(driver_id, int(s), int(u)) for driver_id, s, u in document.get("served", ())]
+
+
+def _running_without(documents: Sequence[Document]) -> list[Id]:
+    """Which running trips were last written by a release that noted no stints."""
+    return [
+        each["_id"]
+        for each in documents
+        if "served" not in each and each["chat_until"] == _OPEN_END
+    ]
 
 
 def record_of(document: Document) -> TripRecord:

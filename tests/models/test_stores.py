@@ -779,6 +779,16 @@ class TestServed:
         assert len(await stores.trips.served_by(["dan"], NOW + 2)) == 1
         assert await stores.trips.served_by(["dan"], NOW + 3) == []
 
+    async def test_a_running_trip_that_an_older_release_wrote_is_found(
+        self, stores: Stores, url: str
+    ) -> None:
+        await stores.trips.create(accepted(new_record()))
+        with mongodb.client(url) as behind:
+            trips = behind.get_default_database()[collections.TRIPS.name]
+            trips.update_one({"_id": "t1"}, {"$unset": {"served": ""}})
+        (found,) = await stores.trips.served_by(["dan"], NOW)
+        assert found.stints == [Stint("dan", NOW + 1)]
+
     async def test_who_was_taken_off_is_not_told_to_follow(self, stores: Stores) -> None:
         trip = moved(
             accepted(new_record()).trip, Status.REQUESTED, AGENT, Relation.STAFF, now=NOW + 5
