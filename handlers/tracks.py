@@ -27,8 +27,8 @@ LIVE_MS: Final = 60_000
 """Drivers whose points are no older are looked up together: few trips have ended since."""
 DRIVERS_AT_ONCE: Final = 500
 POINTS_AT_ONCE: Final = 5_000
-"""Where more is to be stored, it is piece by piece: others get their turn, and what is stored stays
-so if the store goes away.
+"""More is looked up and stored piece by piece: others get their turn, no piece is too much for the
+store, and what is stored stays so if that goes away.
 """
 LATEST_MS: Final = 7 * 86_400_000
 """How late a point may come and still be sorted into the track of a trip that has ended."""
@@ -72,16 +72,21 @@ class TrackKeeper:
         A trip that was accepted just now may not be stored yet, and one that is remembered may
         have gone on: `keep_rest` finds what is missing. Raises Unavailable.
         """
-        await self._learn([each for each in waiting if not self._is_known(each.report)])
-        return await self._store(waiting)
+        count = 0
+        for some in _by_driver(waiting):
+            await self._learn([each for each in some if not self._is_known(each.report)])
+            count += await self._store(some)
+        return count
 
     async def keep_rest(self, waiting: Sequence[Waiting]) -> int:
         """Store what a first look has not; how many points that was. Raises Unavailable.
 
         To be done some seconds after it, when every change of a trip is stored that was under way.
         """
-        await self._learn(waiting)
-        count = await self._store(waiting)
+        count = 0
+        for some in _by_driver(waiting):
+            await self._learn(some)
+            count += await self._store(some)
         for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
             await self._meter.measure(trip_id)
         self._forget()
@@ -116,12 +121,6 @@ class TrackKeeper:
         self._known.update((driver_id, _Known(trips, now)) for driver_id, trips in found.items())
 
     async def _store(self, waiting: Sequence[Waiting]) -> int:
-        count = 0
-        for some in _by_driver(waiting):
-            count += await self._store_some(some)
-        return count
-
-    async def _store_some(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
         for each in waiting:
             for trip_id, stint in self._missing(each):

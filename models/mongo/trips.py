@@ -84,7 +84,6 @@ class MongoTrips:
                 followed[key].append(document)
         return [followed[key] for key, _ in asked]
 
-    @answering()
     async def served_by(self, driver_ids: SomeOf[Id], since: Millis) -> Sequence[Served]:
         ids = list(driver_ids)
         found: dict[Id, Served] = {}

@@ -1,6 +1,6 @@
 """Points find the tracks of the trips that their drivers served at the time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
@@ -135,7 +135,7 @@ async def test_what_is_stored_of_much_stays_so_when_the_store_goes_away(
     others = [report(*range(1_000), driver_id=f"d{n}") for n in range(POINTS_AT_ONCE // 1_000)]
     drivers = ["dan", *(each.report.driver_id for each in others)]
     trips = [Served(f"of {driver_id}", [Stint(driver_id, NOW)]) for driver_id in drivers]
-    tracks, asked = world.stores.tracks, list[set[str]]()
+    tracks, asked, looked_up = world.stores.tracks, list[set[str]](), list[set[str]]()
     store, is_away = tracks.add, True
 
     async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
@@ -144,7 +144,8 @@ async def test_what_is_stored_of_much_stays_so_when_the_store_goes_away(
             raise Unavailable("the store is away")
         await store(points)
 
-    async def served_by(_drivers: object, _since: int) -> Sequence[Served]:
+    async def served_by(driver_ids: Collection[str], _since: int) -> Sequence[Served]:
+        looked_up.append(set(driver_ids))
         return trips
 
     monkeypatch.setattr(tracks, "add", add)
@@ -155,6 +156,7 @@ async def test_what_is_stored_of_much_stays_so_when_the_store_goes_away(
     is_away = False
     assert await keeper.keep(waiting) == 2
     assert asked == [set(drivers) - {"dan"}, {"dan"}, {"dan"}]
+    assert looked_up == asked[:2]
 
 
 class TestDistance:
