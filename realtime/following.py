@@ -320,7 +320,8 @@ class FollowingService:
     def _watch(self, member: Member, view: View) -> None:
         snapshot, feed = view.snapshot, trip_feed(member)
         self._catching_up.admit(member, view.record, view.relation, snapshot.last_seq)
-        if member.left:
+        if member.left:  # perhaps before its live room was subscribed
+            self._forget_unwatched(feed)
             return
         live = rooms.live(feed.trip_id)
         self.watched[live] = feed
@@ -390,7 +391,7 @@ class FollowingService:
         member.release()
         if not member.admitted and not member.is_held:
             self._leave(member)
-        elif isinstance(member.feed, TripFeed):
+        if isinstance(member.feed, TripFeed):
             self._forget_unwatched(member.feed)
 
     def _leave(self, member: Member) -> None:

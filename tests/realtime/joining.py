@@ -28,12 +28,17 @@ WAIT_S = 5
 class Channels:
     """Confirms at once, and brings nothing: the other instances are silent."""
 
-    def subscribe(self, _channel: str) -> Awaitable[bool]:
+    def __init__(self) -> None:
+        self.wanted: set[str] = set()
+
+    def subscribe(self, channel: str) -> Awaitable[bool]:
+        self.wanted.add(channel)
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         done.set_result(True)
         return done
 
-    def unsubscribe(self, channel: str) -> None: ...
+    def unsubscribe(self, channel: str) -> None:
+        self.wanted.discard(channel)
 
 
 class Ear:
@@ -81,8 +86,9 @@ class Joining:
 
     def __init__(self, tasks: Tasks, trips: MemoryTrips | None = None) -> None:
         self.world = World(trips)
+        self.channels = Channels()
         self.following = FollowingService(
-            channels=Channels(),
+            channels=self.channels,
             kept=self.world.stores,
             sessions=self.world.sessions,
             snapshots=self.world.snapshots,

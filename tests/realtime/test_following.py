@@ -1,12 +1,13 @@
 """What nobody was told of is found all the same, and rooms are left only when all was heard."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import suppress
 
 import pytest
 
 from models import rooms
 from models.commands import MAX_PAGE, ChatOpen, TripSubscribe
-from models.errors import TooLarge
+from models.errors import NotFound, TooLarge
 from models.points import Point, Sighting
 from models.stores import TripChange
 from realtime import following
@@ -181,3 +182,23 @@ async def test_trips_that_are_followed_unasked_are_no_subscriptions(joining: Joi
         then()
     with pytest.raises(TooLarge):
         await joining.following.subscribe(dan.connection, TripSubscribe(trips[2].id))
+
+
+@pytest.mark.parametrize("trip_id", [None, "no-such-trip"])
+async def test_who_leaves_while_it_subscribes_leaves_no_channel_behind(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch, trip_id: str | None
+) -> None:
+    ann, channels = Client(ANN), joining.channels
+    trip_id = trip_id or (await joining.world.trip_in("accepted")).id
+    confirm = channels.subscribe
+
+    def confirm_when_it_has_left(channel: str) -> Awaitable[bool]:
+        confirmed = confirm(channel)
+        joining.following.close(ann.connection)
+        return confirmed
+
+    monkeypatch.setattr(channels, "subscribe", confirm_when_it_has_left)
+    with suppress(NotFound):
+        _, then = await joining.following.subscribe(ann.connection, TripSubscribe(trip_id))
+        then()
+    assert channels.wanted == set()
