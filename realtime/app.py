@@ -188,6 +188,7 @@ class Instance:
             clock=now,
             metrics=self._metrics,
             per_user=settings.connections_per_user,
+            per_link=settings.viewers_per_link,
             reports=Rate.of(settings.reports_per_s),
         )
         self._revocations.on_news = lambda: self._sessions.end_revoked(self._revocations.refuses)

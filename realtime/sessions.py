@@ -70,15 +70,20 @@ class Sessions:
         clock: Clock,
         metrics: Metrics,
         per_user: int,
+        per_link: int,
         reports: Rate,
     ) -> None:
-        """`per_user` connections are taken here, each with locations at the rate of `reports`."""
+        """`per_user` connections are taken here, each with locations at the rate of `reports`.
+
+        `per_link` is the same for viewers: all who were given a link are one user.
+        """
         self._identities = identities
         self._following = following
         self._publish = publish
         self._clock = clock
         self._metrics = metrics
         self._per_user = per_user
+        self._per_link = per_link
         self._reports = reports
         self.opening = 0
         """How many wait for the stores, to be told what they follow."""
@@ -125,15 +130,16 @@ class Sessions:
 
         Raises TooManyConnections.
         """
+        most = self._per_link if identity.role is Role.VIEWER else self._per_user
         others = self._of_user.get(identity.key, ())
-        if len(others) < self._per_user or identity.is_staff:
+        if len(others) < most or identity.is_staff:
             return
         open_ones = [other for other in others if not other.ended]
-        if len(open_ones) < self._per_user or (
+        if len(open_ones) < most or (
             device is not None and any(other.device == device for other in open_ones)
         ):
             return
-        raise TooManyConnections(f"a user has at most {self._per_user} connections")
+        raise TooManyConnections(f"a user has at most {most} connections")
 
     async def open(self, connection: Connection) -> None:
         """Find what the connection follows, say `session:ready`, and let events in."""

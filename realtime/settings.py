@@ -69,6 +69,8 @@ VARIABLES = {
     " asked to come back a little later",
     "CONNECTIONS_PER_USER": "how many connections a user has in one role, from 1 to 100000, in each"
     " process; agents and services have any number",
+    "VIEWERS_PER_LINK": "how many connections look through the share links of one trip, or with"
+    " other viewers' tokens of one user, from 1 to 1000000, in each process",
     "CONNECTIONS_PER_ADDRESS": "how many clients of one address a process has at once, from 1 to"
     " 10000000; a mobile carrier's customers share few addresses",
     "ATTEMPTS_PER_ADDRESS_PER_S": "how many clients of one address may try to come in per second,"
@@ -173,6 +175,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     connects_per_s: int
     max_connections: int
     connections_per_user: int
+    viewers_per_link: int
     connections_per_address: int
     attempts_per_address_per_s: int
     forwarded_allow_ips: tuple[Network, ...]
@@ -218,6 +221,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             connects_per_s=read.one("CONNECTS_PER_S", _whole(1, 100_000), 500),
             max_connections=read.one("MAX_CONNECTIONS", _whole(1, 10_000_000), 25_000),
             connections_per_user=read.one("CONNECTIONS_PER_USER", _whole(1, 100_000), 20),
+            viewers_per_link=read.one("VIEWERS_PER_LINK", _whole(1, 1_000_000), 1_000),
             connections_per_address=read.one(
                 "CONNECTIONS_PER_ADDRESS", _whole(1, 10_000_000), 5_000
             ),

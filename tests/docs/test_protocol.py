@@ -242,6 +242,7 @@ def test_limits_that_are_settings_have_the_defaults_that_are_described(tmp_path:
     assert f"and {asked * BURST_S} at once" in limits
     assert f"subscribe to {defaults.subscriptions_per_connection:,} trips" in limits
     assert f"has {defaults.connections_per_user} connections" in PROTOCOL.section("Connecting")
+    assert f"one trip {defaults.viewers_per_link:,} together" in PROTOCOL.section("Connecting")
 
 
 def test_the_limits_are_those_of_the_code() -> None:

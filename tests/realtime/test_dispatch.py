@@ -100,6 +100,7 @@ class Server:
                 clock=world.clock,
                 metrics=self.metrics,
                 per_user=10,
+                per_link=10,
                 reports=self.reports,
             ),
             following=self.following,

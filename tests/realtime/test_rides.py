@@ -36,6 +36,7 @@ from tests.realtime.joining import without_redis
 
 SECRET: Final = Secret("the secret of a test that is long enough to sign with")
 PER_USER: Final = 3
+PER_LINK: Final = 5
 REPORTS: Final = Rate.of(50)
 ALLOWED: Final = 2 * MAX_PENDING
 """Commands at once."""
@@ -160,6 +161,7 @@ async def stage() -> AsyncIterator[Stage]:
         clock=world.clock,
         metrics=metrics,
         per_user=PER_USER,
+        per_link=PER_LINK,
         reports=REPORTS,
     )
     handlers = dispatch.Handlers(
@@ -345,6 +347,14 @@ class TestLimits:
         sessions = [await stage.open(device=f"phone-{n}") for n in range(PER_USER)]
         sessions.append(await stage.open(device="phone-1"))
         refused = await stage.begin(device="tablet")
+        _, _, error = refused.codec.read(await refused.socket.receive())
+        assert error["data"]["code"] == "too_many_connections"
+        for session in (*sessions, refused):
+            session.close()
+
+    async def test_a_share_link_has_room_for_more_than_one_user_has(self, stage: Stage) -> None:
+        sessions = [await stage.open("viewer", "share:t1") for _ in range(PER_LINK)]
+        refused = await stage.begin("viewer", "share:t1")
         _, _, error = refused.codec.read(await refused.socket.receive())
         assert error["data"]["code"] == "too_many_connections"
         for session in (*sessions, refused):

@@ -77,6 +77,7 @@ class TestDefaults:
             connects_per_s=500,
             max_connections=25_000,
             connections_per_user=20,
+            viewers_per_link=1_000,
             connections_per_address=5_000,
             attempts_per_address_per_s=100,
             forwarded_allow_ips=(ip_network("127.0.0.1"), ip_network("::1")),
@@ -151,6 +152,7 @@ class TestValues:
             CONNECTS_PER_S="50",
             MAX_CONNECTIONS="100",
             CONNECTIONS_PER_USER="3",
+            VIEWERS_PER_LINK="12",
             CONNECTIONS_PER_ADDRESS="70",
             ATTEMPTS_PER_ADDRESS_PER_S="9",
             FORWARDED_ALLOW_IPS="10.0.0.0/8, 2001:db8::1",
@@ -184,6 +186,7 @@ class TestValues:
         assert (every.max_accuracy_m, every.max_speed_mps) == (50, 40)
         assert every.locations_per_s == 2
         assert (every.max_connections, every.connections_per_user) == (100, 3)
+        assert every.viewers_per_link == 12
         assert (every.connections_per_address, every.attempts_per_address_per_s) == (70, 9)
         assert (every.commands_per_s, every.reports_per_s) == (4, 8)
         assert every.subscriptions_per_connection == 6
@@ -232,6 +235,7 @@ class TestValues:
             ("CONNECTS_PER_S", "0"),
             ("MAX_CONNECTIONS", "0"),
             ("CONNECTIONS_PER_USER", "0"),
+            ("VIEWERS_PER_LINK", "0"),
             ("CONNECTIONS_PER_ADDRESS", "many"),
             ("ATTEMPTS_PER_ADDRESS_PER_S", "0"),
             ("FORWARDED_ALLOW_IPS", "proxy.internal"),
