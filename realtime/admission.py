@@ -43,17 +43,12 @@ class Admission:
     def refuse(self, address: str | None) -> str | None:
         """Why a newcomer has to come back a little later; None for one that is let in."""
         if address is not None and not self._attempts.of(address).take():
-            return "too many attempts from one address"
+            return _too_many("attempts", address, "ATTEMPTS_PER_ADDRESS_PER_S")
         if self._inside >= self._room.connections:
             _log.warning("no room for more clients: raise MAX_CONNECTIONS, or start more processes")
             return "the server is full"
         if address is not None and self._from.get(address, 0) >= self._room.per_address:
-            _log.warning(
-                "too many connections from one address: if it is a proxy, name it in"
-                " FORWARDED_ALLOW_IPS; else CONNECTIONS_PER_ADDRESS may be too low",
-                extra={"remote": address},
-            )
-            return "too many connections from one address"
+            return _too_many("connections", address, "CONNECTIONS_PER_ADDRESS")
         self._newcomers.fill()
         if self._opening() >= MAX_OPENING or not self._newcomers.take():
             return CROWD
@@ -73,3 +68,15 @@ class Admission:
             self._from[address] = remaining
         else:
             del self._from[address]
+
+
+def _too_many(what: str, address: str, setting: str) -> str:
+    """Why an address is refused. The operator is told what it may be, if it is not an attack."""
+    _log.warning(
+        "too many %s from one address: if it is a proxy, name it in FORWARDED_ALLOW_IPS;"
+        " else %s may be too low",
+        what,
+        setting,
+        extra={"remote": address},
+    )
+    return f"too many {what} from one address"

@@ -82,12 +82,15 @@ def test_an_address_has_so_many_and_the_operator_is_told_what_it_may_be(
     assert place.let_in(5, HOME) == 1
 
 
-def test_an_address_tries_so_often_whatever_becomes_of_it() -> None:
+def test_an_address_tries_so_often_whatever_becomes_of_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     place = Place(replace(WIDE, attempts_per_address_per_s=1, per_address=1))
     assert place.let_in(1, HOME) == 1
     whys = [place.asked(HOME) for _ in range(BURST_S)]
     assert whys[:-1] == ["too many connections from one address"] * (BURST_S - 1)
     assert whys[-1] == "too many attempts from one address"
+    assert "FORWARDED_ALLOW_IPS; else ATTEMPTS_PER_ADDRESS_PER_S" in caplog.text
     assert place.let_in(1, OTHER) == 1
     assert place.let_in(50, None) == 50
 
