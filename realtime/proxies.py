@@ -28,7 +28,9 @@ class Proxies:
     """Those whose word counts. What anybody else says of a request's way is not looked at."""
 
     def __init__(self, trusted: Sequence[Network] = ()) -> None:
+        """A network of all addresses says that every peer is a proxy, not that every client is."""
         self._trusted = trusted
+        self._passed_over = [network for network in trusted if network.prefixlen]
 
     def origin(self, request: web.BaseRequest) -> Origin:
         """Where the request comes from, as far as its trusted proxies tell.
@@ -39,7 +41,7 @@ class Proxies:
         peer = request.remote or ""
         told = ",".join(request.headers.getall(FORWARDED_FOR, ()))
         address = _parsed(peer)
-        if address is None or not self._is_trusted(address):
+        if address is None or not _is_in(self._trusted, address):
             return _of(peer, address)
         return self._behind(peer, told.split(",")) if told.strip(", ") else Origin(peer, None)
 
@@ -50,12 +52,13 @@ class Proxies:
             if address is None:  # the last one that can be read does not say whom it was asked by
                 break
             proxy = str(address)
-            if not self._is_trusted(address):
+            if not _is_in(self._passed_over, address):
                 break
         return _of(proxy, address)
 
-    def _is_trusted(self, address: _Address) -> bool:
-        return any(address in network for network in self._trusted)
+
+def _is_in(networks: Iterable[Network], address: _Address) -> bool:
+    return any(address in network for network in networks)
 
 
 def _of(shown: str, address: _Address | None) -> Origin:

@@ -76,7 +76,7 @@ VARIABLES = {
     "ATTEMPTS_PER_ADDRESS_PER_S": "how many clients of one address may try to come in per second,"
     " from 1 to 100000, and ten times as many at once",
     "FORWARDED_ALLOW_IPS": "addresses and networks of the proxies whose X-Forwarded-For is"
-    " believed, comma-separated, or * where nobody else can reach the port",
+    " believed, comma-separated, or * for the one proxy without which nobody can reach the port",
     "COMMANDS_PER_S": "how many commands and HTTP requests a user may send per second, from 1 to"
     " 100000, and ten times as many at once, in each process; agents and services any number",
     "REPORTS_PER_S": "how many driver:location a connection may send per second, from 1 to 1000000,"

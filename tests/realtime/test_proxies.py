@@ -45,7 +45,12 @@ def test_several_proxies_are_passed_over() -> None:
 
 def test_where_all_are_trusted_it_is_the_farthest() -> None:
     assert origin(PROXY, "10.1.1.1, 10.0.0.2") == Origin("10.1.1.1", "10.1.1.1")
-    assert origin("198.51.100.1", "192.0.2.7, 203.0.113.5", proxies=EVERYBODY) == CLIENT
+
+
+def test_where_everybody_may_be_a_proxy_only_the_one_that_connected_is_believed() -> None:
+    forged = "198.51.100.9"
+    assert origin("203.0.113.5", f"{forged}, 192.0.2.7", proxies=EVERYBODY) == CLIENT
+    assert origin("2001:db8::1", forged, "192.0.2.7", proxies=EVERYBODY) == CLIENT
 
 
 def test_a_proxy_that_does_not_tell_counts_for_no_address() -> None:
