@@ -28,6 +28,9 @@ SILENT_S: Final = 75.0
 than proxies keep what they do not use."""
 MAX_HEADER: Final = 16 * 1024
 """Bytes of one header: twice the longest token, so that a longer one is told so."""
+MAX_HEADERS: Final = 64
+"""Of a request: twice what a browser and the proxies before it send. Together they are what a
+connection without a token can have remembered."""
 OVERTIME_S: Final = 4
 """For the end, beyond the time that the clients have to leave."""
 GARBAGE_AFTER: Final = 10_000
@@ -120,6 +123,7 @@ def runner_of(app: web.Application) -> web.AppRunner:
         keepalive_timeout=SILENT_S,
         auto_decompress=False,  # no client compresses what it sends, but a bomb does
         max_field_size=MAX_HEADER,
+        max_headers=MAX_HEADERS,
     )
 
 

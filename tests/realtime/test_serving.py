@@ -35,6 +35,14 @@ async def test_a_request_that_does_not_come_is_not_waited_for(url: str, said: by
     http.close()
 
 
+async def test_no_more_headers_are_remembered_than_a_request_may_have(url: str) -> None:
+    http = await Http.open(url)
+    http.writer.write(HEAD + b"X-More: x\r\n" * (serving.MAX_HEADERS + 1))
+    async with asyncio.timeout(15):
+        assert b" 400 " in await http.reader.readline(), "though the head has no end yet"
+    http.close()
+
+
 async def test_a_head_that_comes_bit_by_bit_gains_no_time(url: str) -> None:
     """The connection ends while the client still sends."""
     http = await Http.open(url)
