@@ -162,7 +162,8 @@ class Rides(Namespace[Connection]):
         size = client.pending_bytes + request.size
         if len(client.pending) >= MAX_PENDING or size > MAX_PENDING_BYTES:
             raise RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
-        self._allow(client.identity)
+        if request.name != DRIVER_LOCATION:  # has a limit of its own, once the session is ready
+            self._allow(client.identity)
         client.enqueue(request)
         if client.working is None:
             client.working = self._tasks.start(self._work(client))

@@ -330,6 +330,24 @@ class TestLimits:
         for session in (phone, watch, other):
             session.close()
 
+    async def test_points_that_come_before_the_session_is_ready_are_no_commands(
+        self, stage: Stage
+    ) -> None:
+        stage.trips.gate.clear()
+        stage.scripted.gate.set()
+        sessions = [await stage.begin() for _ in range(ALLOWED // MAX_PENDING)]
+        for session in sessions:
+            for number in range(1, MAX_PENDING + 1):
+                session.socket.send(
+                    session.codec.event(["driver:location", point(stage, 200 + number)])
+                )
+        await until(lambda: sum(len(each.pending) for each in stage.sessions.all()) == ALLOWED)
+        stage.trips.gate.set()
+        for session in sessions:
+            await session.hears("session:ready")
+            await session.ok("trip:subscribe", {"trip_id": "t"})
+            session.close()
+
     async def test_a_user_has_so_many_connections_and_no_more(self, stage: Stage) -> None:
         sessions = [await stage.open() for _ in range(PER_USER)]
         refused = await stage.begin()
