@@ -14,13 +14,15 @@ TYPES := clients/typescript/node_modules/.complete
 STALE := $(shell { [ ! -e .venv/unfinished ] && [ "`cat .venv/folder`" = "`pwd -P`" ] && \
 	.venv/bin/python -c ''; } 2>/dev/null || echo stale)
 
-.PHONY: help run test bench chaos setup types format lock audit clean stale
+.PHONY: help run test bench chaos fuzz rights setup types format lock audit clean stale
 
 help:
 	@echo 'make run      start the server, set up what it needs first (make run PORT=8081)'
 	@echo 'make test     check format, lint, types and behaviour, set up what that needs first'
 	@echo 'make bench    measure beside other servers, half an hour (make bench QUICK=1: four minutes)'
 	@echo 'make chaos    kill, freeze and cut off servers and stores under load (make chaos ROUNDS=50 SEED=1)'
+	@echo 'make fuzz     look for packets, frames and payloads that break the server (make fuzz SECONDS=600)'
+	@echo 'make rights   turn each cell of the table of rights round, and see whether a test fails'
 	@echo 'make setup    only set up, for the server and the tests'
 	@echo 'make types    make the TypeScript types in clients/typescript anew, from what the code says'
 	@echo 'make format   format the code and mend what the linter can'
@@ -51,7 +53,17 @@ chaos: .venv/run
 		$(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(CLIENTS),--clients $(CLIENTS)) \
 		$(if $(SECONDS),--seconds $(SECONDS))
 
+# Each of the targets for so many seconds. KEEP=1 adds what reaches something new to tests/fuzz/corpus.
+fuzz: .venv/fuzzer
+	@exec .venv/bin/python -m tests.fuzz.guided $(if $(SECONDS),--seconds $(SECONDS)) $(if $(KEEP),--keep)
+
+rights: setup
+	@exec .venv/bin/python -m tests.handlers.mutated
+
 setup: tests/js/node_modules/.complete $(PEER) $(TYPES) .venv/test
+
+FUZZES := import platform, sys; \
+	sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") or sys.version_info >= (3, 14))
 
 DOCUMENTS := import json; from realtime.http.documents.asyncapi import asyncapi; \
 	from realtime.http.documents.openapi import openapi; \
@@ -67,7 +79,7 @@ format: .venv/test
 
 lock: .venv/folder
 	.venv/bin/python -m venv --clear .venv/lock
-	.venv/lock/bin/python -m pip install --quiet --editable '.[bench,embedded,test]'
+	.venv/lock/bin/python -m pip install --quiet --editable '.[bench,embedded,fuzz,test]'
 	{ echo '# Every package with its version, by `make lock`; cryptography has two in setup.cfg.'; \
 		.venv/lock/bin/python -m pip freeze --exclude-editable --exclude cryptography; } > .venv/lock/constraints.txt
 	mv .venv/lock/constraints.txt constraints.txt
@@ -117,6 +129,15 @@ clean:
 .venv/test: .venv/folder $(REQUIREMENTS)
 	$(call install,bench embedded test)
 	@touch .venv/run .venv/bench .venv/test
+
+.venv/fuzzer: .venv/test
+	@.venv/bin/python -c '$(FUZZES)' || { \
+		echo 'Fuzzing needs atheris, which there is for Linux on x86-64 with Python 3.11 to 3.13.' >&2; \
+		echo '`make test` tries the corpus and mutilated inputs of it everywhere.' >&2; \
+		exit 1; \
+	}
+	$(call install,bench embedded fuzz test)
+	@touch .venv/fuzzer
 
 .venv/bench: .venv/folder $(REQUIREMENTS)
 	$(call install,bench embedded)

@@ -12,7 +12,7 @@ from realtime.settings import VARIABLES, Settings
 from tests.docs.markdown import ROOT, Document, plain
 
 README = Document("README.md")
-RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, TYPESCRIPT, BENCH, NODE_PEER = range(7)
+RUNTIME, EMBEDDED, TESTS, JAVASCRIPT, TYPESCRIPT, FUZZ, BENCH, NODE_PEER = range(8)
 
 
 def test_every_setting_is_in_the_table_and_no_other() -> None:
@@ -30,7 +30,7 @@ def test_the_values_that_settings_have_without_a_variable_are_told(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("table", "extra"),
-    [(RUNTIME, None), (EMBEDDED, "embedded"), (TESTS, "test"), (BENCH, "bench")],
+    [(RUNTIME, None), (EMBEDDED, "embedded"), (TESTS, "test"), (FUZZ, "fuzz"), (BENCH, "bench")],
 )
 def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | None) -> None:
     setup = configparser.ConfigParser()
