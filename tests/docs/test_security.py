@@ -2,10 +2,13 @@
 
 import re
 
+from handlers.access import ACCESS
 from realtime import serving
 from realtime.settings import MIN_SECRET_BYTES, VARIABLES
 from realtime.websocket import AT_ONCE
 from tests.docs.markdown import Document, plain
+from tests.fuzz.guided import NAMES
+from tests.handlers.mutated import cells
 from tests.hostile.attacks import ATTACKS
 
 SECURITY = Document("SECURITY.md")
@@ -19,6 +22,21 @@ def test_every_setting_that_is_mentioned_exists() -> None:
 
 def test_every_attack_that_is_tried_is_in_the_table_and_no_other() -> None:
     assert [row["Attack"] for row in SECURITY.table("Attacks")] == list(ATTACKS)
+
+
+def test_every_target_of_the_fuzzers_is_in_the_table() -> None:
+    assert [row["Target"] for row in SECURITY.table("Fuzzing")] == list(NAMES)
+
+
+def test_every_cell_of_the_rights_was_turned_round_and_noticed() -> None:
+    rows = {plain(row["Row"]): row for row in SECURITY.table("Rights, one by one")}
+    assert list(rows) == list(ACCESS)
+    for event, row in rows.items():
+        by_copy = [who for who in row["By the copy alone"].split(", ") if who != "none"]
+        assert int(row["Cells"]) == sum(cell.event == event for cell in cells())
+        assert int(row["Cells"]) == int(row["Noticed by trying"]) + len(by_copy)
+    tried = sum(int(row["Noticed by trying"]) for row in rows.values())
+    assert f"All {len(list(cells()))} changes are noticed, {tried} of them" in SECURITY.text
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

@@ -32,6 +32,7 @@ WATCHED: Final = (
     "realtime/rides.py",
     "_websocket/reader_py.py",
 )
+READER: Final = "aiohttp._websocket.reader_py"
 PURE: Final = {"AIOHTTP_NO_EXTENSIONS": "1"}
 """aiohttp's reader of frames in Python, which is the source of the compiled one: only what an
 input reaches in Python is seen."""

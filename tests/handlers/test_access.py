@@ -55,8 +55,17 @@ WHO_MAY_GIVE = """
     chat:typing       driver rider agent service
     chat:open         agent service
     chat:close        agent service
+    trip:get          driver rider agent service viewer
+    trip:track        driver rider agent service
+    trip:list         driver rider agent service
+    trip:share        rider agent service
+    chat:list         driver rider agent service
+    driver:nearby     agent service
+    user:push         service
+    user:revoke       service
+    session:revoke    service
 """
-"""The roles that may give a command at all."""
+"""The roles that may give a command, or ask over HTTP, at all."""
 
 WHOSE_IT_MUST_BE = """
     trip:offer      staff
@@ -69,6 +78,10 @@ WHOSE_IT_MUST_BE = """
     chat:receipt    rider driver
     chat:typing     rider driver
     chat:close      staff
+    trip:get        rider driver offered staff viewer
+    trip:track      rider driver staff
+    trip:share      rider staff
+    chat:list       rider driver staff
 """
 """What the caller must be to the trip or conversation, where a command is about one."""
 
@@ -79,8 +92,8 @@ def table(text: str) -> dict[str, set[str]]:
 
 
 class TestTable:
-    def test_every_command_has_a_row(self) -> None:
-        assert set(access.COMMANDS) == set(table(WHO_MAY_GIVE))
+    def test_every_command_and_request_has_a_row(self) -> None:
+        assert set(access.ACCESS) == set(table(WHO_MAY_GIVE))
 
     @pytest.mark.parametrize("event", table(WHO_MAY_GIVE))
     @pytest.mark.parametrize("role", Role)
@@ -279,6 +292,13 @@ class TestSupport:
         make, allowed = IN_SUPPORT[event]
         error = await refusal(world, {**TALKERS, **OTHERS}[name], make(conversation.id))
         assert (error is None) == (name in allowed)
+
+    @pytest.mark.parametrize("event", IN_SUPPORT)
+    async def test_the_service_may_take_part(self, event: str) -> None:
+        world = World()
+        conversation = await world.support("rita", SERVICE.user_id)
+        make, _ = IN_SUPPORT[event]
+        assert await refusal(world, SERVICE, make(conversation.id)) is None
 
     @pytest.mark.parametrize("event", IN_SUPPORT)
     async def test_a_stranger_cannot_tell_a_conversation_from_none(self, event: str) -> None:
