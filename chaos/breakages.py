@@ -60,6 +60,20 @@ BREAKAGES: Final[dict[str, Breakage]] = {
         promises.GAPLESS,
     ),
     "newest-wins-off": Breakage("older locations are shown", promises.NEWEST),
+    "points-forgotten": Breakage("points are shown, and not kept", promises.TRACKED),
+    "lists-cut-short": Breakage(
+        "of points that come together only the newest is kept", promises.TRACKED
+    ),
+    "points-answered-early": Breakage(
+        "points are answered before any store has them",
+        promises.TRACKED,
+        ("kill-instance", "kill-instance"),
+    ),
+    "points-taken-out-early": Breakage(
+        "points leave Redis before they are in MongoDB",
+        promises.TRACKED,
+        ("kill-instance", "kill-instance"),
+    ),
     "strangers-let-in": Breakage("who may is not looked at", promises.PRIVATE),
     "off-the-trip": Breakage(
         "a driver hears on after it is off the trip",

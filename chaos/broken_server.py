@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from handlers import access, chat, snapshots, threads
 from handlers.sessions import SessionHandler
+from handlers.tracks import TrackKeeper
 from models.collections import INDEXED, MESSAGES
 from models.filter import Filter
 from models.mongo import schema
@@ -24,14 +25,16 @@ from models.mongo.messages import MongoMessages
 from models.mongo.receipts import MongoReceipts
 from models.mongo.trips import MongoTrips
 from models.trips import Relation, Trip
-from realtime import following
+from realtime import drivers, following
 from realtime.__main__ import main as serve
 from realtime.bus import Bus
 from realtime.connection import Connection
+from realtime.drivers import RedisDrivers
 from realtime.feeds import VERSIONS, Member, TripFeed
 from realtime.following import FollowingService
 from realtime.repair import Repair
 from realtime.sequence import Sequence as Numbered
+from realtime.track_stream import Entry, TrackStream
 
 LATE_S: Final = 1.0
 """How much later something is stored that was answered already."""
@@ -119,6 +122,38 @@ def newest_wins_off() -> None:
 
     put(TripFeed, "_is_news", is_news)
     put(Filter, "_is_no_news", lambda *_of: None)
+
+
+def points_forgotten() -> None:
+    usual = RedisDrivers.saw
+    put(RedisDrivers, "saw", lambda self, sighting, *_points: usual(self, sighting))
+
+
+def lists_cut_short() -> None:
+    def saw(self: RedisDrivers, sighting: Whatever, points: Sequence[Whatever] = ()) -> None:
+        usual(self, sighting, points[-1:])
+
+    usual = RedisDrivers.saw
+    put(RedisDrivers, "saw", saw)
+
+
+def points_answered_early() -> None:
+    put(RedisDrivers, "is_safe", lambda *_of: True)
+    put(drivers, "FLUSH_S", LATE_S)
+
+
+def points_taken_out_early() -> None:
+    async def take(self: TrackStream) -> list[Entry]:
+        taken = await usual(self)
+        await self.remove(taken)
+        return taken
+
+    async def keep_later(*_of: object) -> int:
+        return 0
+
+    usual = TrackStream.take
+    put(TrackStream, "take", take)
+    put(TrackKeeper, "keep", keep_later)
 
 
 def strangers_let_in() -> None:

@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from chaos.processes import SERVE, Instance, ProcessFailed, Store, Supervised
+from redis.asyncio import Redis
+
+from chaos.processes import MONGODB, REDIS, SERVE, Instance, ProcessFailed, Store, Supervised
 from chaos.proxy import Proxy
+from realtime import keys
 
 SECRET: Final = "a-secret-of-the-fault-suite-long-enough-for-HS256"  # noqa: S105 - of no other server
+REDIS_WITHIN_S: Final = 10
 THE_WAY: Final = "the way"
 """What bad connections go through, besides their instance."""
 
@@ -23,8 +27,8 @@ class Cluster:
     """What the load talks to, and what the faults are done to."""
 
     def __init__(self, folder: Path, command: Sequence[str]) -> None:
-        self.redis = Store("redis", folder)
-        self.mongodb = Store("mongodb", folder)
+        self.redis = Store(REDIS, folder)
+        self.mongodb = Store(MONGODB, folder)
         settings = {
             "RIDEWIRE_ENV": "production",
             "JWT_SECRET": SECRET,
@@ -57,6 +61,11 @@ class Cluster:
             await process.start()
         except ProcessFailed as failure:
             self.failures.append(str(failure))
+
+    async def reports_waiting(self) -> int:
+        """How many reports of points are in Redis, on their way into tracks. Redis has to run."""
+        async with Redis.from_url(self.redis.url, socket_timeout=REDIS_WITHIN_S) as client:
+            return int(await client.xlen(keys.track_stream()))
 
     @property
     def places(self) -> dict[str, frozenset[str]]:

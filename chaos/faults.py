@@ -42,6 +42,11 @@ class Fault(ABC):
         """Where no answer can come from meanwhile, and no end of a connection either."""
         return frozenset()
 
+    @property
+    def forgets(self) -> frozenset[str]:
+        """What loses what it has in memory only."""
+        return frozenset()
+
     def duration_s(self, rng: Random) -> float:
         return rng.uniform(*self.lasts)
 
@@ -65,6 +70,10 @@ class _OfAnInstance(Fault):
 class KillInstance(_OfAnInstance):
     name = "kill -9 of an instance"
     lasts = (0.0, 3.0)
+
+    @property
+    def forgets(self) -> frozenset[str]:
+        return self.needs
 
     async def begin(self, cluster: Cluster) -> None:
         await self.instance(cluster).kill()
@@ -238,6 +247,10 @@ class OverflowSubscriptions(_OfRedis):
 class FlushAll(_OfRedis):
     name = "FLUSHALL"
     lasts = (0.0, 0.5)
+
+    @property
+    def forgets(self) -> frozenset[str]:
+        return self.needs
 
     async def begin(self, cluster: Cluster) -> None:
         await _redis(cluster, ["FLUSHALL"])

@@ -16,7 +16,7 @@ from typing import Final
 
 from realtime.embedded import child
 from realtime.embedded.errors import EmbeddedError
-from realtime.embedded.kinds import KINDS, LOOPBACK
+from realtime.embedded.kinds import LOOPBACK, Kind, Secantus, Valkey
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVE: Final = (sys.executable, "-m", "realtime", "serve")
@@ -66,13 +66,24 @@ class Supervised:
         return await self._process.wait() if self._process is not None else 0
 
 
+class SyncedRedis(Valkey):
+    """Writes each command to its disk before it answers: when it is killed it has what it said."""
+
+    def arguments(self, port: int) -> list[str]:
+        return [*super().arguments(port), "--appendfsync", "always"]
+
+
+REDIS: Final = SyncedRedis()
+MONGODB: Final = Secantus()
+
+
 class Store(Supervised):
     """Redis or MongoDB as the server embeds it, at one port and with one folder for its life."""
 
-    def __init__(self, name: str, folder: Path) -> None:
-        super().__init__(name)
-        self._kind = KINDS[name]
-        self._folder = folder / name
+    def __init__(self, kind: Kind, folder: Path) -> None:
+        super().__init__(kind.name)
+        self._kind = kind
+        self._folder = folder / kind.name
         self._port = free_port()
 
     @property

@@ -28,6 +28,9 @@ CONVERGED_WITHIN_S: Final = 30.0
 WOUND_UP_WITHIN_S: Final = 60.0
 STALLED_S: Final = 8.0
 """How long is waited for the load to make progress, before the next wave comes anyway."""
+ARCHIVED_WITHIN_S: Final = 40.0
+"""Longer than it takes another instance to take over what a killed one had, and to store it."""
+LOOK_S: Final = 0.5
 SETTLE_S: Final = 2.5
 """Longer than the time between two sweeps: what nobody has heard of yet comes by one."""
 
@@ -112,6 +115,7 @@ class Round:
         self._cluster.note_deaths()
         late = await self._city.wind_up(WOUND_UP_WITHIN_S)
         self._note("the load", promises.ANSWERED, late)
+        await self._archived()
         truth = await self._settled()
         lives = self._city.lives
         # At once: nothing more is recorded meanwhile.
@@ -139,7 +143,8 @@ class Round:
         await strike.fault.begin(self._cluster)
         await asyncio.sleep(strike.lasts_s)
         await strike.fault.mend(self._cluster)
-        happened = Disturbance(Interval(began, now()), strike.fault.silences)
+        fault = strike.fault
+        happened = Disturbance(Interval(began, now()), fault.silences, fault.forgets)
         self._disturbances.append(happened)
 
     @property
@@ -147,6 +152,14 @@ class Round:
         return Conditions(
             self._disturbances, self._pulse.stalls, self._cluster.places, self._plan.slack_s
         )
+
+    async def _archived(self) -> None:
+        """Wait until all points are in tracks that were taken."""
+        deadline = now() + ARCHIVED_WITHIN_S
+        while (waiting := await self._cluster.reports_waiting()) and now() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(LOOK_S)
+        if waiting:
+            self._note("Redis", promises.TRACKED, [f"{waiting} reports of points still wait"])
 
     async def _settled(self) -> Truth:
         """What is stored, once everybody has been given the time to hear of it."""

@@ -7,6 +7,7 @@ from chaos.checks.conditions import Conditions
 from chaos.checks.known import Times
 from chaos.checks.relations import Points
 from chaos.checks.rights import Rights
+from chaos.checks.tracks import Tracks
 from chaos.checks.truth import Truth
 from chaos.checks.violation import Violation
 from chaos.load.record import Life, now
@@ -16,9 +17,11 @@ def check(truth: Truth, lives: Sequence[Life], conditions: Conditions) -> list[V
     """Everybody should know everything by now, and nothing be under way."""
     found = list(store.check(truth))
     rights, until = Rights(truth, Times(lives), Points(lives), conditions), now()
+    tracks = Tracks(truth, conditions)
     for life in lives:
         found += answers.check(truth, life)
         found += connection.check(rights, life)
         found += lifetime.check(truth, life)
         found += promptness.check(conditions, life, until)
+        found += tracks.check(life)
     return found

@@ -18,6 +18,8 @@ class Disturbance(Struct, frozen=True):
 
     interval: Interval
     silent: frozenset[str]
+    forgetful: frozenset[str] = frozenset()
+    """The places that lost what they had in memory only."""
 
 
 class Conditions(Struct, frozen=True):
@@ -36,6 +38,10 @@ class Conditions(Struct, frozen=True):
         through = self.places.get(address, frozenset())
         silences = [d.interval for d in self.disturbances if d.silent & through]
         return outside(begin, end, [*silences, *self.stalls])
+
+    def lapses(self, places: frozenset[str]) -> list[Interval]:
+        """When one of these lost what it had in memory."""
+        return [d.interval for d in self.disturbances if d.forgetful & places]
 
     def calm_s(self, begin: float, end: float) -> float:
         """How much of the time between was without faults and what they leave behind."""

@@ -9,6 +9,7 @@ from chaos.checks.truth import Truth
 from chaos.load.record import Life
 from models.fields import Id
 from models.identity import Role
+from models.points import Point
 from models.trips import SERVED, Event, Trip
 
 
@@ -90,10 +91,10 @@ class Points:
     """Which driver has measured a point."""
 
     def __init__(self, lives: Iterable[Life]) -> None:
-        self._by_driver: Mapping[Id, dict[int, tuple[float, float]]] = {
+        self._by_driver: Mapping[Id, Mapping[int, Point]] = {
             life.user_id: life.points for life in lives if life.role is Role.DRIVER
         }
 
     def is_of(self, driver_id: Id, location: dict[str, float]) -> bool:
-        points = self._by_driver.get(driver_id, {})
-        return points.get(int(location["seq"])) == (location["lat"], location["lng"])
+        point = self._by_driver.get(driver_id, {}).get(int(location["seq"]))
+        return point is not None and (point.lat, point.lng) == (location["lat"], location["lng"])

@@ -1,18 +1,21 @@
-"""What is stored, read directly: every trip, message, conversation and receipt."""
+"""What is stored, read directly: every trip, track, message, conversation and receipt."""
 
+import time
 from collections import defaultdict
-from typing import TypeVar
 
+from handlers.measuring import points_of
 from models import collections
 from models.fields import Id
 from models.messages import Conversation, Message, Read
 from models.mongo.connection import DEFAULT_DATABASE
 from models.mongo.documents import from_document
 from models.mongo.driver import Database
+from models.mongo.tracks import MongoTracks
 from models.mongo.trips import record_of
+from models.points import Point
 from models.stores import TripRecord
-
-T = TypeVar("T")
+from models.tracks import parts
+from models.trips import Trip
 
 
 class Truth:
@@ -27,6 +30,8 @@ class Truth:
         """Who opened each conversation, under which `client_id`."""
         self.receipts: dict[tuple[Id, Id], Read] = {}
         """By conversation and user."""
+        self.tracks: dict[tuple[Id, Id], list[Point]] = {}
+        """By trip and driver, as whoever asks for the trip's track is told."""
 
     @classmethod
     async def read(cls, url: str) -> "Truth":
@@ -59,3 +64,13 @@ class Truth:
         async for document in database.collection(collections.RECEIPTS.name).each():
             key = document["conversation_id"], document["user_id"]
             self.receipts[key] = from_document(document, Read)
+        tracks = MongoTracks(database.collection(collections.TRACKS.name), keep_days=1)
+        for record in self.trips.values():
+            await self._read_track(tracks, record.trip)
+
+    async def _read_track(self, tracks: MongoTracks, trip: Trip) -> None:
+        newest = time.time_ns() // 1_000_000
+        for part in parts(trip):
+            into = self.tracks.setdefault((trip.id, part.driver_id), [])
+            async for points in points_of(tracks, trip.id, part, newest):
+                into += points

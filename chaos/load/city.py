@@ -13,7 +13,8 @@ from msgspec import Struct
 from chaos.load.app import Account, App
 from chaos.load.backend import Backend
 from chaos.load.knowledge import Ledger
-from chaos.load.others import Support, pry, report
+from chaos.load.others import Support, pry
+from chaos.load.phone import report
 from chaos.load.record import Life
 from chaos.load.ride import Cast, Ride
 from models.fields import Id

@@ -1,40 +1,14 @@
-"""What goes on beside the rides: drivers report, support talks, strangers try what they may not."""
+"""What goes on beside the rides: support talks, strangers try what they may not."""
 
 import asyncio
-import time
 from collections.abc import Sequence
 from random import Random
-from typing import Any, Final
+from typing import Any
 
 from chaos.load import talk
 from chaos.load.app import App
 from chaos.load.knowledge import Ledger
 from models.fields import new_id
-
-LATE_MS: Final = 1_500
-"""How much older than the newest a point is that was held up on its way."""
-
-
-async def report(driver: App, rng: Random, rate_hz: float) -> None:
-    """A driver's points, now and then an old one. Until cancelled."""
-    seq, lat = 0, rng.uniform(52.4, 52.6)
-    while True:
-        await asyncio.sleep(rng.uniform(0.8, 1.2) / rate_hz)
-        seq += 1
-        lat += 0.0001
-        point = _point(driver, lat, seq, 0)
-        if rng.random() < 0.15:
-            seq += 1
-            await driver.try_once("driver:location", point)
-            await driver.try_once("driver:location", _point(driver, lat - 0.0001, seq, LATE_MS))
-        else:
-            await driver.try_once("driver:location", point)
-
-
-def _point(driver: App, lat: float, seq: int, late_ms: int) -> dict[str, Any]:
-    ts = time.time_ns() // 1_000_000 - late_ms
-    driver.life.points[seq] = (lat, 13.4)
-    return {"lat": lat, "lng": 13.4, "ts": ts, "seq": seq, "speed": 11.5}
 
 
 class Support:

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from models.fields import Id
 from models.identity import Role
+from models.points import Point
 
 _EPOCH_S: Final = time.time() - time.monotonic()
 
@@ -116,8 +117,8 @@ class Life:
         self.trips = trips
         self.sessions: list[Session] = []
         self.commands: list[Command] = []
-        self.points: dict[int, tuple[float, float]] = {}
-        """A driver's own: latitude and longitude by `seq`."""
+        self.points: dict[int, Point] = {}
+        """A driver's own, by `seq`."""
 
     @property
     def who(self) -> str:

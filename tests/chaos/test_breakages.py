@@ -13,6 +13,7 @@ from chaos.load.city import Size
 
 QUICK = (
     "newest-wins-off",
+    "points-forgotten",
     "strangers-let-in",
     "receipts-forgotten",
     "pages-cut-short",

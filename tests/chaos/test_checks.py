@@ -78,7 +78,7 @@ class World:
 
     def show(self, session: Session, at: float | None = None, ts: int = NOW) -> None:
         """A location of Dan's."""
-        self.dan.points = {1: (1.0, 2.0)}
+        self.dan.points = {1: Point(1.0, 2.0, ts, 1)}
         location = msgspec.to_builtins(TripLocation.of("t1", Point(1.0, 2.0, ts, 1)))
         session.entries.append(Entry(at or now(), What.HEARD, "trip:location", location))
 
@@ -447,6 +447,77 @@ def test_no_answer_on_an_open_connection_is_seen() -> None:
     assert world.broken() == {promises.ONE_ANSWER}
     rita.end()
     assert world.broken() == set()
+
+
+def _tracked(world: World, *seqs: int, rejected: tuple[tuple[int, str], ...] = ()) -> Session:
+    """Dan serves the trip for a while, in which he sends three points and hears this of them."""
+    world.trip = moved_apart(world.trip)
+    world.truth.trips["t1"] = msgspec.structs.replace(world.truth.trips["t1"], trip=world.trip)
+    _, dan = world.ride()
+    points = [Point(1.0, 2.0, NOW + ts, ts) for ts in (0, 50, 100, 101)]
+    world.dan.points = {point.seq: point for point in points}
+    world.truth.tracks["t1", "dan"] = [world.dan.points[seq] for seq in seqs]
+    codes = [{"seq": seq, "code": code} for seq, code in rejected]
+    answer = {"ok": True, "accepted": len(points) - len(codes), "rejected": codes}
+    number = len(dan.entries)
+    dan.note(What.SENT, "driver:location", msgspec.to_builtins(points), number)
+    dan.note(What.ANSWERED, "", answer, number)
+    return dan
+
+
+def moved_apart(trip: Trip) -> Trip:
+    """The same changes, but 100 ms between the driver's coming and its going."""
+    later = [
+        msgspec.structs.replace(event, at=event.at + 100 * (event.version >= 4))
+        for event in trip.events
+    ]
+    return msgspec.structs.replace(trip, events=tuple(later))
+
+
+def test_a_track_has_every_point_of_the_time_that_its_driver_served() -> None:
+    world = World()
+    _tracked(world, 0, 50, 100)
+    assert world.broken() == set()
+
+
+@pytest.mark.parametrize("seqs", [(0, 50), (50, 100), (0, 50, 50, 100)])
+def test_a_safe_point_that_is_missing_or_doubled_is_seen(seqs: tuple[int, ...]) -> None:
+    world = World()
+    _tracked(world, *seqs)
+    assert world.broken() == {promises.TRACKED}
+
+
+def test_a_point_that_nobody_sent_is_seen() -> None:
+    world = World()
+    _tracked(world, 0, 50, 100)
+    world.truth.tracks["t1", "dan"].append(Point(1.0, 2.0, NOW + 60, 60))
+    assert world.broken() == {promises.TRACKED}
+
+
+def test_a_rejected_point_is_safe_only_if_it_may_have_been_accepted_before() -> None:
+    world = World()
+    dan = _tracked(world, 0, 100, rejected=((50, "stale"),))
+    assert world.broken() == set()
+    again = msgspec.to_builtins([world.dan.points[50]])
+    dan.note(What.SENT, "driver:location", again, 99)
+    duplicate = [{"seq": 50, "code": "duplicate"}]
+    dan.note(What.ANSWERED, "", {"ok": True, "accepted": 0, "rejected": duplicate}, 99)
+    assert world.broken() == {promises.TRACKED}
+
+
+def test_only_what_lost_its_memory_excuses_a_point_that_is_missing() -> None:
+    world = World()
+    dan = _tracked(world, 0, 50)
+    world.conditions = Conditions(
+        [_memory_loss("instance 0")], places={dan.to: frozenset({"instance 0"})}
+    )
+    assert world.broken() == {promises.TRACKED}  # the driver had heard that it serves the trip
+    world.conditions = Conditions([_memory_loss("redis")])
+    assert world.broken() == set()
+
+
+def _memory_loss(place: str) -> Disturbance:
+    return Disturbance(Interval(now(), now() + 1), frozenset(), frozenset({place}))
 
 
 def test_holes_and_doubles_in_what_is_stored_are_seen() -> None:
