@@ -16,6 +16,7 @@ from models.stores import TripRecord
 from models.trips import Relation, Status, moved, requested
 from tests.clients import Client
 from tests.conftest import Cluster, Connect, fresh, mint, now
+from tests.models.cabs import replay
 from tests.relay import Relay
 from tests.rides import Cast, cast, hears_version, where
 from tests.servers import Server
@@ -126,6 +127,40 @@ async def test_a_list_that_comes_fifteen_minutes_late_finds_the_trip_that_was_se
     await until_in_track(cluster.second, first, late[:21])
     await until_in_track(cluster.second, second, late[30:61])
     assert (await track(cluster.second, second))["duration_ms"] == 20_000
+
+
+async def test_a_recorded_ride_comes_back_as_what_of_it_was_accepted(
+    cluster: Cluster, connect: Connect
+) -> None:
+    """A taxi's drive, as it was recorded, in which the receiver was lost for a while."""
+    driver_id, sent = fresh("driver"), drive_with_a_jump(until=now() - 1_000)
+    since, pickup, end = (sent[n]["ts"] for n in (0, 20, -1))
+    ride = [(0, "accepted"), (1, "arrived"), (pickup - since, "in_progress")]
+    trip_id = await stored_trip(cluster, driver_id, since, [*ride, (end - since, "completed")])
+    driver = await connect(cluster.first, "driver", driver_id, device="phone")
+    answer = await driver.ok("driver:location", sent)
+    refused = {rejected["seq"] for rejected in answer["rejected"]}
+    assert {rejected["code"] for rejected in answer["rejected"]} == {"implausible"}
+    accepted = [point for point in sent if point["seq"] not in refused]
+    assert answer["accepted"] == len(accepted)
+
+    await until_in_track(cluster.second, trip_id, accepted)
+    features = (await track(cluster.second, trip_id, format="geojson"))["features"]
+    assert [feature["properties"]["phase"] for feature in features] == ["approach", "ride"]
+    assert [f["geometry"]["coordinates"] for f in features] == [
+        [[p["lng"], p["lat"]] for p in accepted if (p["ts"] < pickup) is is_approach]
+        for is_approach in (True, False)
+    ]
+    assert [ts for f in features for ts in f["properties"]["times"]] == [p["ts"] for p in accepted]
+
+
+def drive_with_a_jump(until: int) -> list[dict[str, Any]]:
+    """Fixes of a taxi around the longest jump of its receiver, as if the last were of `until`."""
+    replayed = replay("new_abboip")
+    jump = max(replayed.jumps, key=lambda each: len(each.refused))
+    fixes = replayed.sent[jump.start.seq - 40 : jump.end.seq + 20]
+    shift = until - fixes[-1].ts
+    return [{"lat": p.lat, "lng": p.lng, "ts": p.ts + shift, "seq": p.seq} for p in fixes]
 
 
 async def stored_trip(
