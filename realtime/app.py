@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from math import inf
 from typing import Final, Self
 
 from aiohttp import web
@@ -31,6 +32,7 @@ from realtime.archiver import Archiver
 from realtime.buckets import Rate
 from realtime.bus import Bus
 from realtime.counting import Key
+from realtime.direct_archive import DirectArchive
 from realtime.draining import send_away
 from realtime.drivers import RedisDrivers
 from realtime.etas import Etas
@@ -103,11 +105,9 @@ class Instance:
         self._bus = Bus(address, self._receive, probe_every=PROBE_REDIS_S)
         self._scraping = Scraping(self._metrics.registry, worker)
         kept = self._mongo.stores
+        self._direct = DirectArchive(kept, now)
         self._drivers = RedisDrivers(
-            self._redis,
-            TrackKeeper(kept, now).keep_rest,
-            settings.track_buffer_points,
-            self._metrics,
+            self._redis, self._direct.keep, settings.track_buffer_points, self._metrics
         )
         self._archiver = Archiver(TrackStream(self._redis), TrackKeeper(kept, now), self._metrics)
         self._proxies = Proxies(settings.forwarded_allow_ips)
@@ -142,6 +142,7 @@ class Instance:
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(instance._drivers.availability.run())
         instance._tasks.start(instance._archiver.run())
+        instance._tasks.start(instance._direct.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
         instance._tasks.start(_regularly(SETTLE_S, instance._settle))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
@@ -166,6 +167,7 @@ class Instance:
         await self._gateway.engine.stop()
         await self._tasks.stop()
         await self._drivers.flush()
+        await self._direct.settle(inf)
         if self._osrm is not None:
             await self._osrm.close()
         await self._scraping.close()
