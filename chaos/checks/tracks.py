@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from chaos.checks import promises, relations
-from chaos.checks.conditions import RETURN_S, Conditions
+from chaos.checks.conditions import Conditions
 from chaos.checks.known import Times
 from chaos.checks.relations import Term
 from chaos.checks.truth import Truth
@@ -22,6 +22,8 @@ from models.trips import Trip
 REDIS: Final = frozenset({"redis"})
 ARCHIVED_S: Final = 13.0
 """After which a point is in MongoDB for certain, if nothing is in the way."""
+SETTLED_S: Final = 8.0
+"""After which an instance has looked again for the trip of a point that it kept without Redis."""
 KNOWN_BEFORE: Final = frozenset({"duplicate", "stale"})
 """How a point is rejected that was accepted when it was sent before."""
 
@@ -102,8 +104,8 @@ class Tracks:
     def _may_be_lost(self, safe: Safe, service: Service, heard: Times) -> bool:
         """Whether the only place where the point was lost its memory.
 
-        That is Redis, until the point is archived, or, as long as it has not heard that its driver
-        serves a trip, the instance that took it.
+        That is Redis, until the point is archived, or the instance that took it, if that had not
+        heard by then that its driver serves the trip.
         """
         at, conditions = safe.at, self._conditions
         archived_s = ARCHIVED_S + conditions.slack_s
@@ -114,8 +116,8 @@ class Tracks:
             return True
         told_at = heard.versions.since(service.trip_id, service.term.begin)
         here = conditions.places.get(safe.address, frozenset())
-        return at < told_at and any(
-            at <= lapse.end and lapse.begin <= told_at + RETURN_S
+        return safe.point.ts / 1000 < told_at and any(
+            at <= lapse.end and lapse.begin <= told_at + SETTLED_S
             for lapse in conditions.lapses(here)
         )
 
