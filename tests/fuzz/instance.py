@@ -228,6 +228,7 @@ class Instance:
             clock=world.clock,
             metrics=metrics,
             per_user=100,
+            per_link=100,
             reports=Rate.of(1_000),
         )
         handlers = dispatch.Handlers(
