@@ -91,11 +91,17 @@ class LocationHandler:
         return None
 
     def report(
-        self, reporter: Reporter, points: Sequence[Point | Rejected], trips: Sequence[Id]
+        self,
+        reporter: Reporter,
+        points: Sequence[Point | Rejected],
+        trips: Sequence[Id],
+        *,
+        is_answered: bool,
     ) -> Located:
         """Take the points in order; the newest goes to the trips that the driver serves.
 
-        What could not be read as a point arrives as rejected already, at its place.
+        What could not be read as a point arrives as rejected already, at its place. An answer says
+        that the points are safe, so what `is_answered` does not wait in memory for its trip.
         """
         now = self._clock()
         accepted: list[Point] = []
@@ -111,13 +117,19 @@ class LocationHandler:
             else:
                 accepted.append(taken)
         if accepted:
-            self._note(reporter, accepted, now, trips)
+            self._note(reporter, accepted, now, trips, is_answered=is_answered)
         else:
             self._note_doubts(reporter)
         return Located(accepted=len(accepted), rejected=rejected)
 
     def _note(
-        self, reporter: Reporter, points: Sequence[Point], now: Millis, trips: Sequence[Id]
+        self,
+        reporter: Reporter,
+        points: Sequence[Point],
+        now: Millis,
+        trips: Sequence[Id],
+        *,
+        is_answered: bool = False,
     ) -> None:
         """Keep accepted points, and show the newest.
 
@@ -128,7 +140,8 @@ class LocationHandler:
         reporter.noted = known.state
         reporter.seen_at = now
         sighting = Sighting(reporter.driver_id, newest, known.source, now, known.state)
-        if trips or now < reporter.recorded_until or points[0].ts < now - LATE_MS:
+        may_count = trips or now < reporter.recorded_until or points[0].ts < now - LATE_MS
+        if may_count or is_answered:
             if reporter.recent:
                 reporter.record_recent(self._drivers)
             self._drivers.saw(sighting, points)

@@ -110,7 +110,7 @@ def locate(to: Handlers) -> Locate:
     """What `driver:location` does, synchronously."""
     counts, direct_counts = to.metrics.points.counts, to.metrics.direct_points
 
-    def report(connection: Connection, payload: Raw | None) -> Located:
+    def report(connection: Connection, payload: Raw | None, is_answered: bool) -> Located:
         reporter = connection.reporter
         if reporter is None:
             raise RuntimeError("a location before the session is ready")
@@ -118,7 +118,8 @@ def locate(to: Handlers) -> Locate:
             counts[RateLimited.code] += 1
             raise RateLimited("too many locations", connection.reports.retry_after_ms)
         read = payloads.points(connection.parser, payload)
-        located = to.locations.report(reporter, read, tuple(connection.driving))
+        trips = tuple(connection.driving)
+        located = to.locations.report(reporter, read, trips, is_answered=is_answered)
         counts["accepted"] += located.accepted
         for rejected in located.rejected:
             counts[rejected.code] += 1

@@ -61,8 +61,8 @@ class Command(Struct, frozen=True):
 class Locate(Struct, frozen=True):
     """The two ways into `driver:location`, which waits for nobody."""
 
-    report: Callable[[Connection, Raw | None], object]
-    """Takes any payload and returns the answer. Raises what refuses it."""
+    report: Callable[[Connection, Raw | None, bool], object]
+    """Takes any payload, and whether it is answered; returns the answer. Raises what refuses it."""
     direct: Callable[[Connection, bytes], bool]
     """Takes a payload that is one good point, as JSON; False, and nothing done, for any other."""
     wait: Callable[[Connection, Callable[[bool], None]], bool]
@@ -192,7 +192,7 @@ class Rides(Namespace[Connection]):
         outcome = "ok"
         try:
             access.require_role(connection.identity, DRIVER_LOCATION)
-            answer = self._locate.report(connection, payload)
+            answer = self._locate.report(connection, payload, ack_id is not None)
         except RidewireError as error:
             answer, outcome = refusal(error), error.code
         except Exception:  # noqa: BLE001 - logged, and the client gets an answer

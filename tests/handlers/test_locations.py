@@ -33,8 +33,10 @@ class Driver:
         self.trips = trips
         self.reporter = Reporter("dan", device, known)
 
-    def reports(self, *points: Point | Rejected) -> Located:
-        return self.world.locations.report(self.reporter, points, self.trips)
+    def reports(self, *points: Point | Rejected, is_answered: bool = False) -> Located:
+        return self.world.locations.report(
+            self.reporter, points, self.trips, is_answered=is_answered
+        )
 
     def reports_each(self, *points: Point) -> list[str | None]:
         """One in an event each."""
@@ -345,6 +347,13 @@ class TestRecording:
         idle = Driver(world, trips=())
         self.lives(idle, seconds=60)
         assert self.recorded(idle) == []
+
+    def test_what_is_answered_though_no_trip_is_heard_of(self, world: World) -> None:
+        idle = Driver(world, trips=())
+        self.lives(idle, seconds=60)
+        point = Point(lat=52.5, lng=13.4, ts=world.clock() + 1, seq=70_000)
+        idle.reports(point, is_answered=True)
+        assert self.recorded(idle)[-1] == 60_001
 
     def test_the_last_seconds_as_soon_as_a_trip_is_heard_of(self, world: World) -> None:
         idle = Driver(world, trips=())

@@ -273,7 +273,7 @@ class TestLocations:
         return server.locate.direct(driver, msgspec.json.encode(self.point(**fields)))
 
     def reported(self, server: Server, driver: Connection, fields: dict[str, Any]) -> bool:
-        located = server.locate.report(driver, self.points(fields))
+        located = server.locate.report(driver, self.points(fields), False)
         assert isinstance(located, Located)
         return located.accepted == 1
 
@@ -283,7 +283,7 @@ class TestLocations:
         for trip in trips:
             await server.run(dan, TripSubscribe(trip.id))
         server.world.told.clear()
-        located = server.locate.report(dan, self.points({}))
+        located = server.locate.report(dan, self.points({}), False)
         assert located == Located(accepted=1, rejected=[])
         assert {told.room for told in server.world.told} == {rooms.live(t.id) for t in trips}
         assert dan.reporter is not None
@@ -326,11 +326,11 @@ class TestLocations:
         dan = server.connect(DAN)
         points = self.points(*({"seq": seq} for seq in range(MAX_POINTS)))
         for _ in range(2):
-            located = server.locate.report(dan, points)
+            located = server.locate.report(dan, points, False)
             assert isinstance(located, Located)
             assert located.accepted + len(located.rejected) == MAX_POINTS
         with pytest.raises(RateLimited) as limited:
-            server.locate.report(dan, self.points({}))
+            server.locate.report(dan, self.points({}), False)
         assert limited.value.retry_after_ms < 1_000 * BURST_S
 
     async def test_a_direct_point_that_is_no_news_is_counted_and_shown_to_nobody(
@@ -394,6 +394,7 @@ class TestLocations:
         located = server.locate.report(
             dan,
             self.points({}, {"ts": NOW + 1, "seq": 2}, {"lat": 91, "seq": 3}, {"ts": 5, "seq": 4}),
+            False,
         )
         assert isinstance(located, Located)
         assert located.accepted == 2
@@ -403,5 +404,5 @@ class TestLocations:
 
     async def test_a_single_point_is_a_point(self, server: Server) -> None:
         payload = Raw(b'{"latitude":52.5,"longitude":13.4,"ts":5,"seq":1}')
-        located = server.locate.report(server.connect(DAN), payload)
+        located = server.locate.report(server.connect(DAN), payload, False)
         assert located == Located(accepted=1, rejected=[])

@@ -204,10 +204,10 @@ async def stage() -> AsyncIterator[Stage]:
 def _noting(locate: Locate, reported: list[bytes]) -> Locate:
     """The same, with a note of what took the direct way; a `seq` of 13 is a fault in the server."""
 
-    def report(connection: Connection, payload: Raw | None) -> object:
+    def report(connection: Connection, payload: Raw | None, is_answered: bool) -> object:
         if payload is not None and b'"seq":13' in bytes(payload):
             raise LookupError("the server's own fault")
-        return locate.report(connection, payload)
+        return locate.report(connection, payload, is_answered)
 
     def direct(connection: Connection, payload: bytes) -> bool:
         taken = locate.direct(connection, payload)
