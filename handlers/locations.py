@@ -7,7 +7,6 @@ from typing import Final
 from handlers.answers import Located, Rejected
 from handlers.pacing import Pace, Pacer
 from handlers.ports import Clock, Drivers, Later, Show
-from models.facts import TripLocation
 from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Filter, Limits, Refusal
 from models.points import FilterState, Point, Sighting
@@ -163,4 +162,4 @@ class LocationHandler:
 
     def _show(self, driver_id: Id, point: Point, seen_at: Millis, trips: tuple[Id, ...]) -> None:
         for trip_id in trips:
-            self._show_location(TripLocation.of(trip_id, point), driver_id, seen_at)
+            self._show_location(trip_id, point, driver_id, seen_at)

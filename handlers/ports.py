@@ -6,7 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from models.commands import DriverAvailability
-from models.facts import Fact, TripLocation
+from models.facts import Fact
 from models.fields import Id, Millis
 from models.points import Point, Sighting
 from models.rooms import Room
@@ -32,7 +32,7 @@ class Publish(Protocol):
 
 
 class Show(Protocol):
-    def __call__(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
+    def __call__(self, trip_id: Id, point: Point, driver_id: Id, seen_at: Millis) -> None:
         """Tell those who look at a trip where its driver is, here and on every other instance.
 
         Never waits and never fails; at most once. `seen_at` is the server's time.

@@ -348,8 +348,9 @@ class Instance:
         self._following.catch_up()
 
     async def _settle(self) -> None:
-        """After what this turn of the loop has yet to send."""
-        asyncio.get_running_loop().call_soon(self._metrics.relay.settle)
+        """Unless something is about to leave, and to be observed then."""
+        if not self._gateway.engine.outbox.is_waiting:
+            self._metrics.relay.settle()
 
     def _receive(self, channel: str, message: bytes) -> None:
         self._hub.receive(channel, message)

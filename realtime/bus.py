@@ -7,10 +7,11 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
 from realtime.redis_address import RedisAddress
-from realtime.redis_link import Connection, Link
+from realtime.redis_link import Connection, Link, command
 from realtime.subscriptions import Subscriptions
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,6 @@ _EVERYONE: Final = bytes(_ORIGIN_SIZE)
 """Stands for the origin where the origin itself is to receive the message too."""
 _STAMP: Final = struct.Struct("!d")
 """When a probe was published, by this process' clock."""
-_PUBLISH: Final = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b%b\r\n"
 
 # Seconds.
 _LOG_EVERY: Final = 60.0
@@ -120,8 +120,8 @@ class Bus:
             self.dropped += 1
             return
         self.published += 1
-        name = channel.encode()
-        connection.send(_PUBLISH % (len(name), name, _ORIGIN_SIZE + len(message), mark, message))
+        size = b"%d\r\n" % (_ORIGIN_SIZE + len(message))
+        connection.send(b"".join((_head(channel), size, mark, message, b"\r\n")))
 
     def subscribe(self, channel: str) -> asyncio.Future[bool]:
         """Want `channel` from now on.
@@ -238,10 +238,8 @@ class Bus:
     def _probe(self) -> None:
         connection = self._publisher.connection
         if connection is not None and connection.writable:
-            name = self._probe_channel
-            size = _ORIGIN_SIZE + _STAMP.size
             stamp = _STAMP.pack(time.perf_counter())
-            connection.send(_PUBLISH % (len(name), name, size, _EVERYONE, stamp))
+            connection.send(command(b"PUBLISH", self._probe_channel, _EVERYONE + stamp))
 
     def _on_probe_returned(self, stamp: bytes) -> None:
         if self.on_round_trip is not None:
@@ -261,6 +259,13 @@ class Bus:
             self.on_return()
         except Exception:
             log.exception("catching up failed")
+
+
+@lru_cache(maxsize=16_384)
+def _head(channel: str) -> bytes:
+    """How a command to publish there begins, up to the size of its message."""
+    name = channel.encode()
+    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$" % (len(name), name)
 
 
 def _now() -> float:

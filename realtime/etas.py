@@ -9,9 +9,9 @@ from typing import Final, Protocol
 from handlers.ports import Clock, Publish
 from models import eta, rooms
 from models.eta import Plan, Remaining, Spot
-from models.facts import TripEta, TripLocation
+from models.facts import TripEta
 from models.fields import Id, Millis
-from models.points import Place
+from models.points import Place, Point
 from realtime.tasks import Tasks
 
 TELL_EVERY_MS: Final = 5_000
@@ -36,8 +36,8 @@ class Router(Protocol):
         """The way over these places; None where nobody can tell. Takes a few seconds at most."""
 
 
-Shown = Callable[[], Mapping[Id, TripLocation]]
-"""The newest location of each trip that was shown since the last call."""
+Shown = Callable[[], Mapping[Id, Point]]
+"""The newest point of each trip that was shown since the last call."""
 Watched = Callable[[Collection[Id]], Awaitable[set[Id]]]
 """Which of these trips anybody looks at, on whichever instance."""
 
@@ -122,11 +122,11 @@ class Etas:
         """Look at the trips that were shown, each once in a while, and tell what has changed."""
         now = self._clock()
         ready = []
-        for trip_id, location in self._shown().items():
+        for trip_id, point in self._shown().items():
             course = self._courses.get(trip_id)
             if course is not None and 0 <= now - course.looked_at < TELL_EVERY_MS:
                 continue
-            course = self._followed(trip_id, location)
+            course = self._followed(trip_id, point)
             if course is not None:
                 course.looked_at = now
                 ready.append(trip_id)
@@ -144,11 +144,11 @@ class Etas:
             if course.looked_at >= oldest
         }
 
-    def _followed(self, trip_id: Id, location: TripLocation) -> _Course | None:
+    def _followed(self, trip_id: Id, point: Point) -> _Course | None:
         plan = self._plan(trip_id)
         if plan is None:
             return None
-        spot = Spot(location.lat, location.lng, location.ts)
+        spot = Spot(point.lat, point.lng, point.ts)
         course = self._courses.get(trip_id)
         if course is None or course.plan.driver_id != plan.driver_id:
             course = self._courses[trip_id] = _Course(plan, spot)

@@ -439,7 +439,8 @@ class TripFeed(Feed):
         signal.location, signal.ts = event, ts
         sent = len(self.watchers)
         for connection in self.watchers:
-            if not connection.write(event, True):
+            frame = event.frame(connection.parser.binary)
+            if not connection.socket.write(frame, True):
                 connection.missed.add(self)
                 sent -= 1
         return sent

@@ -1,5 +1,6 @@
 """Facts on their way: from handlers to members here and, over the bus, on every other instance."""
 
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -24,6 +25,7 @@ from models.facts import (
 )
 from models.fields import Id, Millis
 from models.messages import Message
+from models.points import Point
 from models.rooms import Room
 from realtime import keys
 from realtime.bus import Bus
@@ -53,7 +55,18 @@ class Envelope(Struct, frozen=True, array_like=True):
 
 _LOCATION: Final = TripLocation.event
 _encode = msgspec.msgpack.Encoder().encode
+_encode_json: Final = msgspec.json.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Envelope).decode
+
+
+@lru_cache(maxsize=16_384)
+def _live(trip_id: Id) -> tuple[Room, str, bytes]:
+    """Where a trip's locations go, and how the JSON of each begins, before that of its point.
+
+    Together they are a `models.facts.TripLocation`, without one being made.
+    """
+    room = rooms.live(trip_id)
+    return room, keys.channel(room), b'{"trip_id":%b,' % _encode_json(trip_id)
 
 
 class Hub:
@@ -75,7 +88,7 @@ class Hub:
         self._sent = metrics.sent.counts
         self._shown = metrics.relay.shown
         self._arrived = metrics.relay.arrived
-        self._newest: dict[Id, TripLocation] = {}
+        self._newest: dict[Id, Point] = {}
 
     def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
         """See `handlers.ports.Publish`.
@@ -92,29 +105,30 @@ class Hub:
         self._deliver(room, envelope, event, fact)
         self._bus.publish(keys.channel(room), _encode(envelope))
 
-    def show(self, location: TripLocation, driver_id: Id, seen_at: Millis) -> None:
+    def show(self, trip_id: Id, point: Point, driver_id: Id, seen_at: Millis) -> None:
         """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
         self._published[_LOCATION] += 1
-        self._newest[location.trip_id] = location
-        room = rooms.live(location.trip_id)
-        event = Encoded(_LOCATION, location)
+        self._newest[trip_id] = point
+        room, channel, head = _live(trip_id)
+        location = head + _encode_json(point)[1:]
         watched = self._following.watched.get(room)
         if watched is not None:
-            sent = watched.take_location(driver_id, location.ts, event, seen_at)
+            event = Encoded.of_json(_LOCATION, location)
+            sent = watched.take_location(driver_id, point.ts, event, seen_at)
             if sent:
                 self._shown[seen_at] += sent
-        envelope = Envelope(_LOCATION, location.ts, driver_id, event.json, seen_at)
-        self._bus.publish(keys.channel(room), _encode(envelope))
+        envelope = Envelope(_LOCATION, point.ts, driver_id, location, seen_at)
+        self._bus.publish(channel, _encode(envelope))
 
-    def take_shown(self) -> dict[Id, TripLocation]:
-        """The newest location of each trip that was shown from here since the last call."""
+    def take_shown(self) -> dict[Id, Point]:
+        """The newest point of each trip that was shown from here since the last call."""
         newest, self._newest = self._newest, {}
         return newest
 
     def receive(self, channel: str, message: bytes) -> None:
         """A message of another instance."""
         envelope = _decode(message)
-        event = Encoded.received(envelope.event, envelope.payload)
+        event = Encoded.of_json(envelope.event, envelope.payload)
         room = keys.room_of(channel)
         if envelope.event == _LOCATION:
             self._show_received(room, envelope, event)

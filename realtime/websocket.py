@@ -262,6 +262,11 @@ class Outbox:
         self._waiting: list[WebSocket] = []
         self._began = 0.0
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something leaves with the end of this turn."""
+        return bool(self._waiting)
+
     def add(self, websocket: WebSocket) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._flush)

@@ -7,10 +7,11 @@ import re
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import UNSET, Raw, Struct
 
 CONNECT, DISCONNECT, EVENT, ACK, CONNECT_ERROR, BINARY_EVENT, BINARY_ACK = range(7)
 NAMESPACE: Final = "/"
@@ -283,7 +284,7 @@ class Encoded:
     __slots__ = ("_packed", "_payload", "_text", "json", "name")
 
     def __init__(self, name: str, payload: object, json: bytes | None = None) -> None:
-        """`payload` is anything that msgspec encodes; where it came as `json`, Raw of the same."""
+        """`payload` is anything that msgspec encodes; UNSET where there is its `json` only."""
         self.name = name
         self.json = _encode_json(payload) if json is None else json
         self._payload = payload
@@ -291,9 +292,9 @@ class Encoded:
         self._packed: Frame | None = None
 
     @classmethod
-    def received(cls, name: str, json: bytes) -> "Encoded":
-        """An event that another instance has encoded."""
-        return cls(name, Raw(json), json)
+    def of_json(cls, name: str, json: bytes) -> "Encoded":
+        """An event that is encoded already, here or on another instance."""
+        return cls(name, UNSET, json)
 
     def frame(self, binary: bool) -> Frame:
         """For a client whose parser is that."""
@@ -303,17 +304,22 @@ class Encoded:
         return self._pack() if binary else self._write()
 
     def _write(self) -> Frame:
-        packet = b'42["%b",%b]' % (self.name.encode(), self.json)
-        self._text = frame = Frame(packet, binary=False)
+        self._text = frame = Frame(_event_head(self.name) + self.json + b"]", binary=False)
         return frame
 
     def _pack(self) -> Frame:
         payload = self._payload
-        if isinstance(payload, Raw):
-            payload = msgspec.json.decode(payload)
+        if payload is UNSET or isinstance(payload, Raw):
+            payload = msgspec.json.decode(self.json)
         packet = {"type": EVENT, "data": [self.name, payload], "nsp": NAMESPACE}
         self._packed = frame = _pack(packet)
         return frame
+
+
+@lru_cache(maxsize=256)
+def _event_head(name: str) -> bytes:
+    """How an event's packet begins. Names that a back end pushes are its own, and any number."""
+    return b'42["%b",' % name.encode()
 
 
 def _text(packet: bytes) -> Frame:

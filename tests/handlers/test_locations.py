@@ -274,7 +274,7 @@ class TestPacing:
     def test_it_is_shown_as_seen_when_it_came_in(self, world: World) -> None:
         seen: list[int] = []
         locations = LocationHandler(
-            world.drivers, lambda _, __, at: seen.append(at), world.clock, world.later, per_s=5
+            world.drivers, lambda _, __, ___, at: seen.append(at), world.clock, world.later, per_s=5
         )
         reporter = Reporter("dan", "phone", None)
         locations.take(reporter, point(0), ["t1"])

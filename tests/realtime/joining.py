@@ -64,6 +64,10 @@ class Client:
         return [name for name, _ in self._ear.events]
 
     @property
+    def locations(self) -> list[dict[str, Any]]:
+        return [fact for name, fact in self._ear.events if name == "trip:location"]
+
+    @property
     def versions(self) -> list[int]:
         return [fact["version"] for name, fact in self._ear.events if name == "trip:status"]
 

@@ -8,9 +8,9 @@ import pytest
 from models import rooms
 from models.distances import DIAMETER_M
 from models.eta import DETOUR, FIRST_MPS, Destination, Plan
-from models.facts import TripEta, TripLocation
+from models.facts import TripEta
 from models.fields import Id
-from models.points import Place
+from models.points import Place, Point
 from realtime.counting import Counts
 from realtime.embedded import EmbeddedStores
 from realtime.etas import (
@@ -45,7 +45,7 @@ class Trip:
         self.plan: Plan | None = TO_PICKUP
         self.is_watched = True
         self.tasks = Tasks()
-        self._shown: dict[Id, TripLocation] = {}
+        self._shown: dict[Id, Point] = {}
         self.etas = Etas(
             shown=self._take,
             plan=lambda _: self.plan,
@@ -64,7 +64,7 @@ class Trip:
         """The driver is seen so far east of the end, so long after the last time."""
         self.world.clock.advance(after_ms)
         at = self.world.clock()
-        self._shown["t1"] = TripLocation("t1", 0, metres / DEGREE_M, at, at - NOW)
+        self._shown["t1"] = Point(0, metres / DEGREE_M, at, at - NOW)
         await self.etas.look()
 
     async def has_told(self, count: int) -> TripEta:
@@ -72,7 +72,7 @@ class Trip:
         assert len(self.told) == count
         return self.told[-1]
 
-    def _take(self) -> dict[Id, TripLocation]:
+    def _take(self) -> dict[Id, Point]:
         shown, self._shown = self._shown, {}
         return shown
 

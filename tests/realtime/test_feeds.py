@@ -572,7 +572,7 @@ class TestMessages:
         ride, rita = Ride(served()), Client(RITA)
         ride.seat(rita)
         rita.connection.remember_own("t1", "c1")
-        ride.feed.take_message(1, None, Encoded.received("chat:message", b'{"seq":1}'))
+        ride.feed.take_message(1, None, Encoded.of_json("chat:message", b'{"seq":1}'))
         assert rita.seqs == [1]
 
     async def test_one_told_twice_is_heard_once(self) -> None:

@@ -10,10 +10,11 @@ import pytest
 from handlers.chat import ChatHandler
 from handlers.trips import TripHandler
 from models.commands import MarkRead, ShowTyping, TripSubscribe, TripUpdate
-from models.facts import TripStatus
+from models.facts import TripLocation, TripStatus
 from models.fields import new_id
 from models.identity import Identity
 from models.messages import Draft
+from models.points import Point
 from models.presence import PresenceLimits
 from models.trips import Status, Trip
 from realtime.bus import Bus
@@ -166,6 +167,15 @@ async def test_what_belongs_to_a_known_version_is_heard_at_once(two: Two) -> Non
     await two.here.chat.show_typing(RITA, ShowTyping(two.trip.id, typing=True))
     assert rita.names == ["chat:message", "chat:receipt"]
     assert dan.names == ["chat:message", "chat:receipt", "chat:typing"]
+
+
+async def test_a_location_is_shown_the_same_on_every_instance(two: Two) -> None:
+    near, far = await two.here.seats(RITA, two.trip), await two.there.seats(RITA, two.trip)
+    point = Point(52.5, 13.4, two.world.clock(), 7, heading=359.9, accuracy=4.0)
+    two.here.hub.show(two.trip.id, point, DAN.user_id, two.world.clock())
+    location = msgspec.to_builtins(TripLocation.of(two.trip.id, point))
+    assert near.locations == far.locations == [location]
+    assert two.here.hub.take_shown() == {two.trip.id: point}
 
 
 async def test_a_message_that_comes_while_the_first_member_joins_is_not_for_who_just_left(

@@ -476,7 +476,7 @@ class TestWriting:
     def test_what_came_from_another_instance_is_the_same_event(self, parser: Parser) -> None:
         for payload in PAYLOADS:
             here = Encoded("trip:status", payload)
-            there = Encoded.received("trip:status", here.json)
+            there = Encoded.of_json("trip:status", here.json)
             assert read_by_socketio(there.frame(parser.binary)).data == ["trip:status", payload]
             if parser is JSON:
                 assert there.frame(False).data == here.frame(False).data
