@@ -7,8 +7,11 @@ from random import uniform
 from typing import Final
 
 from models.errors import Unavailable
-from models.mongo.driver import Collection, Document, Duplicate, answering
+from models.grouped import Grouped, OnGroup
+from models.mongo.driver import Collection, Document, Outcome, answering, encoded
 
+_GROUP: Final = 100
+"""Documents in one write at most."""
 _FIRST_PAUSE: Final = 0.004
 _LONGEST_PAUSE: Final = 0.1
 
@@ -20,22 +23,30 @@ def pauses() -> Iterator[float]:
         yield min(_FIRST_PAUSE * 2**attempt, _LONGEST_PAUSE) * uniform(0, 1)  # noqa: S311 - no secret
 
 
-@answering()
-async def insert_once(
-    collection: Collection, document: Document, unique: Mapping[str, str]
-) -> Document:
-    """Store the document; the stored one if there is one with these unique values already.
+class Creations:
+    """Stores documents of a collection, each once; those of many callers in one write."""
 
-    Another writer's may be there for the index a moment before the majority has it to read.
-    """
-    for pause in pauses():
+    def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
+        """`on_group` is told how many documents one write has."""
+        self._collection = collection
+        self._inserts = Grouped(collection.insert_each, _GROUP, on_group=on_group)
+
+    @answering()
+    async def once(self, document: Document, unique: Mapping[str, str]) -> Document:
+        """Store the document; the stored one if there is one with these unique values already.
+
+        Another writer's may be there for the index a moment before the majority has it to read.
+        """
+        for pause in pauses():
+            if await self._insert(document) is Outcome.STORED:
+                return document
+            if stored := await self._collection.find_one(unique):
+                return stored
+            await asyncio.sleep(pause)
+        raise AssertionError
+
+    async def _insert(self, document: Document) -> Outcome:
         try:
-            await collection.insert(document)
-        except (Duplicate, Unavailable):
-            stored = await collection.find_one(unique)
-        else:
-            return document
-        if stored:
-            return stored
-        await asyncio.sleep(pause)
-    raise AssertionError
+            return await self._inserts.add(encoded(document))
+        except Unavailable:
+            return Outcome.UNKNOWN

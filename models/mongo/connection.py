@@ -29,6 +29,7 @@ class MongoStores:
             trips=MongoTrips(
                 database.collection(collections.TRIPS.name),
                 database.collection(collections.PIN_GUARDS.name),
+                partial(observer.grouped, "trips"),
             ),
             messages=MongoMessages(
                 database.collection(collections.MESSAGES.name),
@@ -36,6 +37,7 @@ class MongoStores:
             ),
             conversations=MongoConversations(
                 database.collection(collections.CONVERSATIONS.name),
+                partial(observer.grouped, "conversations"),
             ),
             receipts=MongoReceipts(
                 database.collection(collections.RECEIPTS.name),

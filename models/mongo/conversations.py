@@ -3,22 +3,24 @@
 from collections.abc import Mapping, Sequence
 
 from models.fields import Id, Millis
-from models.grouped import Grouped
+from models.grouped import Grouped, OnGroup
 from models.messages import Conversation
-from models.mongo.attempts import insert_once
+from models.mongo.attempts import Creations
 from models.mongo.documents import from_document, to_document, within
 from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, answering
 
 
 class MongoConversations:
-    def __init__(self, collection: Collection) -> None:
+    def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
+        """`on_group` is told how many new conversations one write has."""
         self._collection = collection
+        self._creations = Creations(collection, on_group)
         self._searches = Grouped(self._open_with_all, SHARED, READINGS_AT_ONCE)
 
     async def create(self, conversation: Conversation, creator: str, client_id: Id) -> Conversation:
         unique = {"creator": creator, "client_id": client_id}
         document = _document(conversation) | unique
-        return from_document(await insert_once(self._collection, document, unique), Conversation)
+        return from_document(await self._creations.once(document, unique), Conversation)
 
     async def get(self, conversation_id: Id) -> Conversation | None:
         document = await self._collection.get(conversation_id)

@@ -249,12 +249,6 @@ class Collection:
             return await found.limit(limit).to_list()
 
     @answering()
-    async def insert(self, document: Document) -> None:
-        """Store it. Raises Duplicate."""
-        with self._timed("insert_one"):
-            await self._collection.insert_one(document)
-
-    @answering()
     async def insert_each(self, documents: Sequence[Encoded]) -> list[Outcome]:
         """Store them in one write, each for itself."""
         try:

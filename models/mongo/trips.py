@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from models.fields import Id, Millis
-from models.grouped import Grouped
+from models.grouped import Grouped, OnGroup
 from models.identity import Role
-from models.mongo.attempts import insert_once
+from models.mongo.attempts import Creations
 from models.mongo.documents import from_document, to_document, within
 from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate, answering
 from models.stores import PinGuard, TripChange, TripQuery, TripRecord
@@ -21,14 +21,18 @@ _FORMER: Final = "former:"
 
 
 class MongoTrips:
-    def __init__(self, trips: Collection, pin_guards: Collection) -> None:
+    def __init__(
+        self, trips: Collection, pin_guards: Collection, on_group: OnGroup | None = None
+    ) -> None:
+        """`on_group` is told how many new trips one write has."""
         self._trips = trips
+        self._creations = Creations(trips, on_group)
         self._pin_guards = pin_guards
         self._searches = Grouped(self._followed_by_all, SHARED, READINGS_AT_ONCE)
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
-        return record_of(await insert_once(self._trips, _document(record), unique))
+        return record_of(await self._creations.once(_document(record), unique))
 
     async def get(self, trip_id: Id) -> TripRecord | None:
         document = await self._trips.get(trip_id)

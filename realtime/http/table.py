@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Final, get_type_hints
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -78,12 +78,12 @@ class Route(Struct, frozen=True, kw_only=True):
     @property
     def takes_key(self) -> bool:
         """Whether an `Idempotency-Key` may stand in for `client_id`."""
-        return "client_id" in get_type_hints(self.takes)
+        return "client_id" in self.takes.__struct_fields__
 
     @property
     def takes_version(self) -> bool:
         """Whether `If-Match` may stand in for `version`."""
-        return self.method.has_body and "version" in get_type_hints(self.takes)
+        return self.method.has_body and "version" in self.takes.__struct_fields__
 
 
 ROUTES: Final[tuple[Route, ...]] = (

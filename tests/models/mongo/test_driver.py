@@ -21,10 +21,14 @@ async def collection(tmp_path: Path) -> AsyncIterator[Collection]:
         await database.close()
 
 
+async def store(collection: Collection, key: str) -> None:
+    assert await collection.insert_each([encoded({"_id": key})]) == [Outcome.STORED]
+
+
 async def test_a_taken_key_is_a_duplicate(collection: Collection) -> None:
-    await collection.insert({"_id": "a"})
+    await store(collection, "a")
     with pytest.raises(Duplicate):
-        await collection.insert({"_id": "a"})
+        await collection.upsert({"_id": "a", "n": 1}, {"$set": {"n": 2}})
 
 
 async def test_a_question_that_is_never_answered_holds_up_no_later_one(tmp_path: Path) -> None:
@@ -32,7 +36,7 @@ async def test_a_question_that_is_never_answered_holds_up_no_later_one(tmp_path:
         async with mongodb.LossyProxy(url) as proxy:
             database = Database(proxy.url, "unused")
             collection = database.collection("things")
-            await collection.insert({"_id": "a"})
+            await store(collection, "a")
             proxy.swallow_next_question()
             with pytest.raises(Unavailable):
                 await collection.get("a")
@@ -46,17 +50,17 @@ async def test_every_call_is_told_with_what_went_wrong(tmp_path: Path) -> None:
     with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
         database = Database(url, "unused", notebook)
         collection = database.collection("things")
-        await collection.insert({"_id": "a"})
+        await store(collection, "a")
         with suppress(Duplicate):
-            await collection.insert({"_id": "a"})
+            await collection.upsert({"_id": "a", "n": 1}, {"$set": {"n": 2}})
         await collection.insert_each([encoded({"_id": key}) for key in "ab"])
         await collection.get("a")
         with suppress(Internal):
             await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
         await database.close()
     assert notebook.operations == [
-        ("insert_one", ""),
-        ("insert_one", ""),
+        ("insert_many", ""),
+        ("update_one", ""),
         ("insert_many", ""),
         ("find", ""),
         ("update_one", "refused"),
@@ -80,7 +84,7 @@ async def test_a_call_that_nobody_waits_for_any_longer_is_told(tmp_path: Path) -
         async with mongodb.LossyProxy(url) as proxy:
             database = Database(proxy.url, "unused", notebook)
             collection = database.collection("things")
-            await collection.insert({"_id": "a"})
+            await store(collection, "a")
             proxy.swallow_next_question()
             asking = asyncio.create_task(collection.find({}))
             await asyncio.sleep(0)
@@ -91,7 +95,7 @@ async def test_a_call_that_nobody_waits_for_any_longer_is_told(tmp_path: Path) -
 
 
 async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None:
-    await collection.insert({"_id": "b"})
+    await store(collection, "b")
     documents = [encoded({"_id": key}) for key in "abc"]
     outcomes = await collection.insert_each(documents)
     assert outcomes == [Outcome.STORED, Outcome.ID_TAKEN, Outcome.STORED]
@@ -99,14 +103,14 @@ async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None
 
 
 async def test_a_command_that_makes_no_sense_is_a_fault_of_ours(collection: Collection) -> None:
-    await collection.insert({"_id": "a"})
+    await store(collection, "a")
     with pytest.raises(Internal):
         await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
 
 
 async def test_a_document_that_cannot_be_stored_is_a_fault_of_ours(collection: Collection) -> None:
     with pytest.raises(Internal):
-        await collection.insert({"_id": "a", "what": object()})
+        await collection.upsert({"_id": "a"}, {"$set": {"what": object()}})
 
 
 @pytest.mark.parametrize(
