@@ -45,13 +45,17 @@ class SessionHandler:
         self._clock = clock
 
     async def following(self, caller: Identity) -> Followed:
-        trips: Sequence[TripRecord] = ()
-        if caller.role in FOLLOWERS:
-            trips = await self._stores.trips.followed_by(caller.key, self._clock())
-        conversations: Sequence[Conversation] = ()
-        if caller.role is not Role.VIEWER:
-            conversations = await self._stores.conversations.open_with(caller.user_id)
-        return Followed(trips, conversations)
+        return Followed(*await asyncio.gather(self._trips(caller), self._conversations(caller)))
+
+    async def _trips(self, caller: Identity) -> Sequence[TripRecord]:
+        if caller.role not in FOLLOWERS:
+            return ()
+        return await self._stores.trips.followed_by(caller.key, self._clock())
+
+    async def _conversations(self, caller: Identity) -> Sequence[Conversation]:
+        if caller.role is Role.VIEWER:
+            return ()
+        return await self._stores.conversations.open_with(caller.user_id)
 
     async def opening(self, caller: Identity, following: Followed) -> Opening:
         """All that `session:ready` says of what the connection follows."""
@@ -59,10 +63,9 @@ class SessionHandler:
             *(r.trip.id for r in following.trips if r.trip.relation_of(caller) in PARTIES),
             *(conversation.id for conversation in following.conversations),
         ]
-        newest = await self._stores.messages.newest_seqs(talks) if talks else {}
-        read = await self._stores.receipts.of_user(caller.user_id, talks) if talks else {}
-        driver = caller.user_id if caller.role is Role.DRIVER else None
-        status, sighting = await self._driver(driver) if driver else (None, None)
+        (newest, read), (status, sighting) = await asyncio.gather(
+            self._progress(caller.user_id, talks), self._driver(caller)
+        )
         ready = SessionReady(
             user_id=caller.user_id,
             role=caller.role,
@@ -80,9 +83,21 @@ class SessionHandler:
         )
         return Opening(ready, following, newest, sighting)
 
-    async def _driver(self, driver_id: Id) -> tuple[DriverAvailability | None, Sighting | None]:
+    async def _progress(
+        self, user_id: Id, talks: Collection[Id]
+    ) -> tuple[Mapping[Id, int], Mapping[Id, Read]]:
+        """The newest messages of conversations, and what the user has read there."""
+        if not talks:
+            return {}, {}
         return await asyncio.gather(
-            self._drivers.status(driver_id), self._drivers.newest(driver_id)
+            self._stores.messages.newest_seqs(talks), self._stores.receipts.of_user(user_id, talks)
+        )
+
+    async def _driver(self, caller: Identity) -> tuple[DriverAvailability | None, Sighting | None]:
+        if caller.role is not Role.DRIVER:
+            return None, None
+        return await asyncio.gather(
+            self._drivers.status(caller.user_id), self._drivers.newest(caller.user_id)
         )
 
     def _is_current(self, caller: Identity, trip: Trip) -> bool:

@@ -16,7 +16,7 @@ from models.facts import TripStatus, WatchedStatus
 from models.identity import Role
 from models.trips import Relation, Trip, events_after, followed_since
 from realtime.feeds import SEQS, TALKING, VERSIONS, Feed, Member, TripFeed, concerns
-from realtime.repair import pauses
+from realtime.patience import pauses
 from realtime.tasks import Tasks
 from realtime.wire import Encoded
 

@@ -31,7 +31,8 @@ from realtime import keys
 from realtime.catching_up import CatchingUp, trip_feed
 from realtime.connection import Connection
 from realtime.feeds import Feed, Member, TripFeed
-from realtime.repair import Repair, pauses
+from realtime.patience import patiently, pauses
+from realtime.repair import Repair
 from realtime.tasks import Tasks
 
 SETTLED_S: Final = 0.25
@@ -104,11 +105,14 @@ class FollowingService:
         self._catching_up = CatchingUp(kept, tasks, self.tend, self._abandon)
 
     async def open(self, connection: Connection) -> tuple[SessionReady, Callable[[], None]]:
-        """What `session:ready` says; call the second once it is written."""
+        """What `session:ready` says; call the second once it is written.
+
+        It takes as long as the store is away: the caller bounds the time.
+        """
         identity = connection.identity
         await self._listen(connection)
         members, followed = await self._join_followed(connection)
-        opening = await self._sessions.opening(identity, followed)
+        opening = await patiently(lambda: self._sessions.opening(identity, followed))
         if identity.role is Role.DRIVER:  # nobody else may report
             connection.reporter = Reporter(
                 identity.user_id,
@@ -291,14 +295,15 @@ class FollowingService:
     async def _join_followed(self, connection: Connection) -> tuple[dict[Room, Member], Followed]:
         """Join what the connection follows, until a reading shows nothing that was not joined."""
         members: dict[Room, Member] = {}
-        followed = await self._sessions.following(connection.identity)
+        identity = connection.identity
+        followed = await patiently(lambda: self._sessions.following(identity))
         for _ in range(_ROUNDS):
             missing = [room for room in _rooms_of(followed) if room not in members]
             if not missing:
                 break
             joined = await asyncio.gather(*(self._join(connection, room) for room in missing))
             members.update(zip(missing, joined, strict=True))
-            followed = await self._sessions.following(connection.identity)
+            followed = await patiently(lambda: self._sessions.following(identity))
         return members, followed
 
     def _opened(self, members: dict[Room, Member], opening: Opening) -> None:

@@ -7,13 +7,14 @@ the feed's missing versions and messages are read, and delivered after what it h
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from itertools import chain, islice, repeat
+from itertools import islice
 from typing import Final, TypeVar
 
 from models import stores
 from models.commands import MAX_PAGE
 from models.errors import Unavailable
 from realtime.feeds import Feed, Member, TripFeed
+from realtime.patience import pauses
 from realtime.tasks import Tasks
 from realtime.wire import Encoded
 
@@ -24,14 +25,8 @@ SEQS_AT_ONCE: Final = 1_000
 VERSIONS_AT_ONCE: Final = 32
 """Trips in one question, all of which are found."""
 REPAIRS_AT_ONCE: Final = 64
-_RETRY_S: Final = (0.2, 0.5, 1.0, 2.0)
 
 T = TypeVar("T")
-
-
-def pauses() -> Iterator[float]:
-    """Seconds between attempts while a store is away, without end."""
-    return chain(_RETRY_S, repeat(_RETRY_S[-1]))
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -45,7 +45,7 @@ MAX_PENDING_BYTES: Final = 1024 * 1024
 """And their size; the largest frame fits several times."""
 PENDING_RETRY_MS: Final = 1_000
 BUSY_MS: Final = 500
-BUSY_SPREAD_MS: Final = 2_500
+BUSY_SPREAD_MS: Final = 1_000
 """When who was told `busy` comes back: so soon that nobody is much later than a returned store."""
 
 Then = Callable[[], None]

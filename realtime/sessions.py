@@ -22,6 +22,7 @@ from realtime import payloads
 from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.counting import Key
+from realtime.deadline import answered_within
 from realtime.engine import Socket
 from realtime.feeds import TripFeed
 from realtime.following import FollowingService
@@ -35,6 +36,8 @@ _log = logging.getLogger(__name__)
 EXPIRING_MS: Final = 60_000
 """How long before its token's end a connection is told."""
 EXPIRY_TICK_S: Final = 0.25
+OPENED_WITHIN_S: Final = 7.0
+"""How long a new session waits for the stores: apps that hear nothing wait hardly longer."""
 FINISH_S: Final = 2.0
 """How long the commands go on that a client sent just before it left."""
 _BEARER: Final = "bearer "
@@ -142,10 +145,14 @@ class Sessions:
         raise TooManyConnections(f"a user has at most {most} connections")
 
     async def open(self, connection: Connection) -> None:
-        """Find what the connection follows, say `session:ready`, and let events in."""
+        """Find what the connection follows, say `session:ready`, and let events in.
+
+        While a store is away it waits for that. Raises Unavailable when it takes too long.
+        """
         self.opening += 1
         try:
-            ready, then = await self._following.open(connection)
+            async with answered_within(OPENED_WITHIN_S):
+                ready, then = await self._following.open(connection)
         finally:
             self.opening -= 1
         connection.send(Encoded("session:ready", ready))

@@ -1,5 +1,6 @@
 """A store is down or frozen: what needs it says so, what does not goes on, and all comes back."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -91,6 +92,24 @@ async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retri
     history = await people.rider.ok("chat:history", {"conversation_id": trip_id})
     assert history["messages"] == [sent]
     assert await behind.problems() == {}
+
+
+async def test_who_comes_while_mongodb_is_away_is_in_when_it_is_back(
+    behind: Behind, connect: Connect
+) -> None:
+    trip_id = await behind.people.trip()
+    move = {"trip_id": trip_id, "status": "unfulfilled"}
+    relay = away(behind, "mongodb", "cut")
+    coming = asyncio.ensure_future(
+        connect(behind.server.url, "rider", behind.people.rider.user_id, device="another")
+    )
+    refused = await behind.people.dispatcher.refused("trip:update", move)
+    assert (refused["code"], coming.done()) == ("unavailable", False)
+
+    relay.mend()
+    rider = await coming
+    assert [trip["id"] for trip in rider.heard("session:ready")[0]["trips"]] == [trip_id]
+    assert rider.heard("session:ended") == []
 
 
 @pytest.mark.parametrize("how", ["cut", "silence"])

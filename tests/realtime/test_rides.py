@@ -15,7 +15,7 @@ from models.errors import Conflict, Internal, RidewireError, Unavailable
 from models.identity import Role
 from models.presence import PresenceLimits
 from models.stores import TripRecord
-from realtime import dispatch
+from realtime import dispatch, sessions
 from realtime.allowance import Allowance
 from realtime.buckets import BURST_S, Rate
 from realtime.connection import Connection
@@ -63,8 +63,11 @@ class SlowTrips(MemoryTrips):
         self.gate = asyncio.Event()
         self.gate.set()
         self.error: Exception | None = None
+        self.asked = 0
+        """How often it was asked what somebody follows."""
 
     async def followed_by(self, key: str, now: int) -> Any:
+        self.asked += 1
         await self.gate.wait()
         if self.error is not None:
             raise self.error
@@ -154,7 +157,7 @@ async def stage() -> AsyncIterator[Stage]:
         tasks=tasks,
         per_connection=10,
     )
-    sessions = Sessions(
+    opened = Sessions(
         identities=Identities(tokens, revocations),
         following=following,
         publish=world.publish,
@@ -165,7 +168,7 @@ async def stage() -> AsyncIterator[Stage]:
         reports=REPORTS,
     )
     handlers = dispatch.Handlers(
-        sessions=sessions,
+        sessions=opened,
         following=following,
         drivers=world.drivers,
         locations=world.locations,
@@ -180,7 +183,7 @@ async def stage() -> AsyncIterator[Stage]:
     }
     reported: list[bytes] = []
     rides = Rides(
-        sessions=sessions,
+        sessions=opened,
         commands=commands,
         locate=_noting(dispatch.locate(handlers), reported),
         allow=Allowance(Rate.of(ALLOWED / BURST_S, ticks=lambda: 0.0)).spend,
@@ -194,7 +197,7 @@ async def stage() -> AsyncIterator[Stage]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield Stage(url, world, trips, scripted, tokens, metrics, sessions, rides, reported)
+    yield Stage(url, world, trips, scripted, tokens, metrics, opened, rides, reported)
     scripted.gate.set()
     trips.gate.set()
     await tasks.stop()
@@ -485,16 +488,31 @@ class TestFailures:
         ("error", "logged"), [(Unavailable("away"), False), (LookupError("a fault"), True)]
     )
     async def test_a_session_that_cannot_be_opened_ends_for_now(
-        self, stage: Stage, caplog: pytest.LogCaptureFixture, error: Exception, logged: bool
+        self,
+        stage: Stage,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+        error: Exception,
+        logged: bool,
     ) -> None:
+        monkeypatch.setattr(sessions, "OPENED_WITHIN_S", 0.5)
         stage.trips.error = error
         with caplog.at_level(logging.WARNING):
             session = await stage.begin()
             ended, code = await session.ends()
         assert code == 1000
         assert [(end["code"], end["retry"]) for end in ended] == [("busy", True)]
-        assert 500 <= ended[0]["retry_in_ms"] < 3_000
+        assert 500 <= ended[0]["retry_in_ms"] < 1_500
         assert ("Traceback" in caplog.text) is logged
+
+    async def test_a_session_waits_for_a_store_that_is_away(self, stage: Stage) -> None:
+        stage.trips.error = Unavailable("away")
+        session = await stage.begin()
+        await until(lambda: stage.trips.asked > 1)
+        stage.trips.error = None
+        await session.hears("session:ready")
+        assert stage.sessions.opening == 0
+        session.close()
 
 
 class TestLocations:
