@@ -81,9 +81,9 @@ class App:
         self._socket: ClientWebSocketResponse | None = None
         self._session = Session(0, "")
         self._ready = asyncio.Event()
+        self._caught_up = asyncio.Event()
         self._back_in_s = 0.0
         self._heard_at = 0.0
-        self._caught_up = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,7 +93,7 @@ class App:
     @property
     def is_up_to_date(self) -> bool:
         """Whether it is connected, and has caught up since."""
-        return self._ready.is_set() and self._caught_up
+        return self._caught_up.is_set()
 
     @property
     def state(self) -> str:
@@ -121,10 +121,13 @@ class App:
             await asyncio.sleep(self._back_in_s or pause * self._rng.uniform(0.5, 1.5))
 
     async def ask(self, event: str, payload: dict[str, Any]) -> Answer:
-        """Have a command done, or refused for good, however long that takes."""
+        """Have a command done, or refused for good, however long that takes.
+
+        After a new connection it waits until the app has caught up.
+        """
         command = self._note_command(event, payload)
         while True:
-            await self._ready.wait()
+            await self._caught_up.wait()
             with suppress(Interrupted):
                 answer = await self._ask_once(command)
                 if answer["ok"] or not answer["error"]["retry"]:
@@ -144,8 +147,8 @@ class App:
         """Have a trip on the screen; False where it is nothing to the app."""
         known = self.knowledge.trip(trip_id)
         answer = await self.ask("trip:subscribe", self._subscription(known))
-        if answer["ok"]:
-            await self._take_snapshot(known, answer, watch=True)
+        if answer["ok"] and self._take_snapshot(known, answer, watch=True):
+            await self.read_on(trip_id)
         return bool(answer["ok"])
 
     async def read_on(self, conversation_id: Id) -> None:
@@ -262,7 +265,6 @@ class App:
 
     def _begin(self, session: Session, ready: SessionReady) -> None:
         session.is_ready = True
-        self._caught_up = False
         self.knowledge.begin()
         self._ready.set()
         self._start(self._catch_up(session, ready))
@@ -282,16 +284,16 @@ class App:
                     await self._read_missed(conversation.id, conversation.last_seq)
             for chat_id in self.knowledge.closed_by(ready):
                 await self._read_end(chat_id)
-            if session is self._session:
-                self._caught_up = True
+            if session is self._session and not session.is_over:
+                self._caught_up.set()
 
     async def _look_again(self, known: KnownTrip) -> None:
         command = self._note_command("trip:subscribe", self._subscription(known))
         answer = await self._ask_patiently(command)
-        if answer["ok"]:
-            await self._take_snapshot(known, answer, watch=known.watches)
-        else:
+        if not answer["ok"]:
             self.knowledge.lost(known.id)
+        elif self._take_snapshot(known, answer, watch=known.watches):
+            await self._read_to_the_end(known.id)
 
     async def _read_missed(self, conversation_id: Id, last_seq: int) -> None:
         while self.knowledge.seqs(conversation_id).through < last_seq:
@@ -300,9 +302,12 @@ class App:
 
     async def _read_end(self, conversation_id: Id) -> None:
         """Of a conversation that was closed meanwhile."""
+        await self._read_to_the_end(conversation_id)
+        self.knowledge.closed.add(conversation_id)
+
+    async def _read_to_the_end(self, conversation_id: Id) -> None:
         while await self._read_page(conversation_id):
             pass
-        self.knowledge.closed.add(conversation_id)
 
     async def _read_page(self, conversation_id: Id) -> bool:
         """Whether there is more. Raises Interrupted."""
@@ -314,7 +319,8 @@ class App:
     def _subscription(self, known: KnownTrip) -> dict[str, Any]:
         return {"trip_id": known.id, "after_seq": known.seqs.through}
 
-    async def _take_snapshot(self, known: KnownTrip, answer: Answer, *, watch: bool) -> None:
+    def _take_snapshot(self, known: KnownTrip, answer: Answer, *, watch: bool) -> bool:
+        """Whether there are more messages to be read."""
         snapshot = msgspec.convert(answer, Shown)
         if self.account.role is Role.VIEWER:
             self.knowledge.learn_trip(msgspec.convert(answer["trip"], WatchedTrip))
@@ -324,12 +330,11 @@ class App:
         if self.account.role is Role.VIEWER or (
             self.account.role is Role.DRIVER and not known.talks
         ):
-            return
+            return False
         known.talks = True
         up_to = snapshot.messages[-1].seq if snapshot.has_more else snapshot.last_seq
         self.knowledge.read_messages(known.id, snapshot.messages, up_to)
-        if snapshot.has_more:
-            await self.read_on(known.id)
+        return snapshot.has_more
 
     def _take_history(self, conversation_id: Id, answer: Answer) -> bool:
         """Whether there is more."""
@@ -388,7 +393,7 @@ class App:
     def _end(self, session: Session) -> None:
         session.end()
         self._ready.clear()
-        self._caught_up = False
+        self._caught_up.clear()
         self._socket = None
         awaited, self._awaited = self._awaited, {}
         for future in awaited.values():

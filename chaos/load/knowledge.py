@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from chaos.load.record import now
 from handlers.answers import SessionReady
 from models.facts import TripStatus, WatchedStatus
 from models.fields import Id
@@ -54,7 +55,9 @@ class KnownTrip:
 
     def __init__(self, trip_id: Id) -> None:
         self.id = trip_id
+        self.asked_at = now()
         self.version = 0
+        """0 until the app has been told anything of it."""
         self.status: Status | None = None
         self.driver_id: Id | None = None
         self.offer: Offer | None = None
@@ -75,6 +78,7 @@ class Ledger:
     """The newest that any app knows of each trip and conversation: what all have to hear."""
 
     def __init__(self) -> None:
+        self.at = now()
         self.versions: dict[Id, int] = {}
         self.seqs: dict[Id, int] = {}
 
@@ -186,11 +190,13 @@ class Knowledge:
         return {trip.id: trip.seqs for trip in self.trips.values() if trip.talks} | self.chats
 
     def lags(self, due: Ledger) -> list[str]:
-        """What the app should know by now and does not."""
+        """What the app should know by now and does not: nothing of what it asked for since."""
         behind = [
             f"{known.id} version {known.version} of {due.versions[known.id]}"
             for known in self.trips.values()
-            if known.follows and known.version < due.versions.get(known.id, 0)
+            if known.follows
+            and known.version < due.versions.get(known.id, 0)
+            and (known.version or known.asked_at <= due.at)
         ]
         return behind + [
             f"{chat_id} seq {seqs.through} of {due.seqs[chat_id]}"

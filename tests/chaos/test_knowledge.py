@@ -50,6 +50,17 @@ def test_what_was_said_on_a_trip_that_is_not_known_yet_counts_once_it_is() -> No
     assert not knowledge.chats
 
 
+def test_an_app_is_not_behind_with_what_it_has_just_asked_for() -> None:
+    ledger = Ledger()
+    knowledge = Knowledge(Role.AGENT, "ann", ledger)
+    knowledge.trip("asked-for-before")
+    for trip_id in ("asked-for-before", "asked-for-since"):
+        ledger.note_version(trip_id, 1)
+    due = ledger.copy()
+    knowledge.trip("asked-for-since").asked_at = due.at + 1
+    assert knowledge.lags(due) == ["asked-for-before version 0 of 1"]
+
+
 def test_an_app_lags_until_it_knows_what_is_due() -> None:
     ledger = Ledger()
     knowledge = Knowledge(Role.RIDER, "rita", ledger)
