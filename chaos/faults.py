@@ -134,6 +134,12 @@ class _OfRedis(Fault):
     def needs(self) -> frozenset[str]:
         return frozenset({"redis"})
 
+
+class _RedisAway(_OfRedis):
+    @property
+    def silences(self) -> frozenset[str]:
+        return self.needs
+
     def store(self, cluster: Cluster) -> Store:
         return cluster.redis
 
@@ -173,11 +179,11 @@ class _Freeze(Fault):
         self.store(cluster).thaw()
 
 
-class KillRedis(_OfRedis, _Kill):
+class KillRedis(_RedisAway, _Kill):
     name = "kill -9 of Redis"
 
 
-class FreezeRedis(_OfRedis, _Freeze):
+class FreezeRedis(_RedisAway, _Freeze):
     name = "freeze of Redis"
 
 

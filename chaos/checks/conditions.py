@@ -35,9 +35,12 @@ class Conditions(Struct, frozen=True):
 
     def awaited_s(self, address: str, begin: float, end: float) -> float:
         """How long an answer from there could be expected, between two times."""
-        through = self.places.get(address, frozenset())
-        silences = [d.interval for d in self.disturbances if d.silent & through]
+        silences = self.silences(self.places.get(address, frozenset()))
         return outside(begin, end, [*silences, *self.stalls])
+
+    def silences(self, places: frozenset[str]) -> list[Interval]:
+        """When no answer could come from one of these."""
+        return [d.interval for d in self.disturbances if d.silent & places]
 
     def lapses(self, places: frozenset[str]) -> list[Interval]:
         """When one of these lost what it had in memory."""

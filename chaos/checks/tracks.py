@@ -8,7 +8,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from chaos.checks import promises, relations
-from chaos.checks.conditions import Conditions
+from chaos.checks.conditions import RETURN_S, Conditions
 from chaos.checks.known import Times
 from chaos.checks.relations import Term
 from chaos.checks.truth import Truth
@@ -104,8 +104,8 @@ class Tracks:
     def _may_be_lost(self, safe: Safe, service: Service, heard: Times) -> bool:
         """Whether the only place where the point was lost its memory.
 
-        That is Redis, until the point is archived, or the instance that took it, if that had not
-        heard by then that its driver serves the trip.
+        That is Redis, until the point is archived, or the instance that took it while Redis was
+        away, if that had not heard by then that its driver serves the trip.
         """
         at, conditions = safe.at, self._conditions
         archived_s = ARCHIVED_S + conditions.slack_s
@@ -114,6 +114,8 @@ class Tracks:
             for lapse in conditions.lapses(REDIS)
         ):
             return True
+        if not any(away.begin <= at <= away.end + RETURN_S for away in conditions.silences(REDIS)):
+            return False
         told_at = heard.versions.since(service.trip_id, service.term.begin)
         here = conditions.places.get(safe.address, frozenset())
         return safe.point.ts / 1000 < told_at and any(

@@ -1,5 +1,6 @@
 """The checks, on records that are made up: what is as it should be, and what is not."""
 
+import itertools
 from typing import Any
 
 import msgspec
@@ -508,13 +509,18 @@ def test_a_rejected_point_is_safe_only_if_it_may_have_been_accepted_before() -> 
 def test_only_what_lost_its_memory_excuses_a_point_that_is_missing() -> None:
     world = World()
     dan = _tracked(world, 0, 50)
-    seen: dict[str, set[str]] = {}
-    for place in ("instance 0", "instance 1", "redis"):
-        world.conditions = Conditions(
-            [_memory_loss(place)], places={dan.to: frozenset({"instance 0"})}
-        )
-        seen[place] = world.broken()
-    assert seen == {"instance 0": set(), "instance 1": {promises.TRACKED}, "redis": set()}
+    without_redis = Disturbance(Interval(now() - 9, now() - 1), frozenset({"redis"}))
+    places = ("instance 0", "instance 1", "redis")
+    seen: dict[tuple[str, bool], bool] = {}
+    for place, is_redis_away in itertools.product(places, (False, True)):
+        disturbances = [_memory_loss(place), *[without_redis] * is_redis_away]
+        world.conditions = Conditions(disturbances, places={dan.to: frozenset({"instance 0"})})
+        seen[place, is_redis_away] = promises.TRACKED in world.broken()
+    assert [where for where, is_seen in seen.items() if not is_seen] == [
+        ("instance 0", True),
+        ("redis", False),
+        ("redis", True),
+    ]
 
 
 def _memory_loss(place: str) -> Disturbance:
