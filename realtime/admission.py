@@ -10,8 +10,6 @@ from realtime.buckets import Bucket, Buckets, Rate, Ticks
 
 _log = logging.getLogger(__name__)
 
-MAX_OPENING: Final = 1_000
-"""Sessions that wait for the stores at the same time, to be told what they follow."""
 CROWD: Final = "too many clients come at once"
 
 
@@ -23,6 +21,8 @@ class Room(Struct, frozen=True):
     per_address: int
     """Connections from one address."""
     attempts_per_address_per_s: int
+    opening: int
+    """Sessions that wait for the stores at the same time, to be told what they follow."""
 
 
 class Admission:
@@ -50,7 +50,7 @@ class Admission:
         if address is not None and self._from.get(address, 0) >= self._room.per_address:
             return _too_many("connections", address, "CONNECTIONS_PER_ADDRESS")
         self._newcomers.fill()
-        if self._opening() >= MAX_OPENING or not self._newcomers.take():
+        if self._opening() >= self._room.opening or not self._newcomers.take():
             return CROWD
         return None
 

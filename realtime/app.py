@@ -25,7 +25,7 @@ from models.eta import Plan
 from models.fields import Id, Millis
 from models.filter import Limits
 from models.presence import PresenceLimits
-from realtime import dispatch, keys, lag
+from realtime import dispatch, engine, keys, lag
 from realtime.admission import Admission, Room
 from realtime.allowance import Allowance
 from realtime.archiver import Archiver
@@ -265,10 +265,16 @@ class Instance:
             allow=self._allowance.spend,
             tasks=self._commands,
             metrics=self._metrics,
+            pending=settings.pending_commands,
         )
 
     def _new_gateway(self, settings: Settings) -> Gateway:
+        limits = engine.Limits(
+            max_payload=settings.max_message_bytes,
+            connect_within_s=settings.authenticate_within_s,
+        )
         gateway = Gateway(
+            limits,
             cors_allowed_origins=_origins(settings.allowed_origins),
             transports=["polling", "websocket"] if settings.workers == 1 else ["websocket"],
         )
@@ -278,6 +284,7 @@ class Instance:
             connections=settings.max_connections,
             per_address=settings.connections_per_address,
             attempts_per_address_per_s=settings.attempts_per_address_per_s,
+            opening=settings.max_opening,
         )
         gateway.engine.origin = self._proxies.origin
         gateway.engine.door = Admission(room, lambda: self._sessions.opening, time.monotonic)

@@ -57,6 +57,11 @@ class Bucket:
         self._filled_at = now
 
     @property
+    def left(self) -> float:
+        """What was in it when it was filled or taken from last; below zero, what is owed."""
+        return self._left
+
+    @property
     def retry_after_ms(self) -> int:
         """When an empty one has a token again."""
         return max(1, round((1 - self._left) / self._rate.per_s * 1_000))

@@ -61,6 +61,7 @@ class Connection(Client):
         "announced",
         "device",
         "driving",
+        "early",
         "end_code",
         "ended",
         "expiring",
@@ -103,6 +104,8 @@ class Connection(Client):
         """Trips whose newest location it was too slow for, and gets when it has caught up."""
         self.reporter: Reporter | None = None
         self.reports = reports
+        self.early: list[Request] = []
+        """Locations that came before the session is ready."""
         self.pending: deque[Request] = deque()
         self.pending_bytes = 0
         self.working: asyncio.Task[None] | None = None
@@ -146,12 +149,14 @@ class Connection(Client):
         self.pending.append(request)
         self.pending_bytes += request.size
 
-    def waiting(self, name: str) -> list[Request]:
-        """Take the waiting commands of this name out of their turn."""
-        found = [request for request in self.pending if request.name == name]
-        self.pending = deque(request for request in self.pending if request.name != name)
-        self.pending_bytes -= sum(request.size for request in found)
-        return found
+    def keep_early(self, request: Request) -> None:
+        self.early.append(request)
+        self.pending_bytes += request.size
+
+    def take_early(self) -> list[Request]:
+        early, self.early = self.early, []
+        self.pending_bytes -= sum(request.size for request in early)
+        return early
 
     def may_go_on(self, loop_time: float) -> bool:
         """Whether a waiting command is still to be run: there is one, and it is not too late."""

@@ -136,6 +136,7 @@ class Socket(AsyncSocket):
         self.state: Any = None
         """The receiver's own."""
         self.authorization: str = environ.get("HTTP_AUTHORIZATION", "")
+        """What the handshake said; the receiver empties it once it has seen it."""
         self.origin = origin
         self.expected_by: float | None = None
         """When (loop time) the client must have been let in."""

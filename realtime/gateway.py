@@ -6,7 +6,7 @@ Source: Socket.IO protocol, revision 5. What a namespace means is its own affair
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Generic, TypeVar
 
@@ -60,15 +60,12 @@ class Namespace(ABC, Generic[C]):
     acknowledgement: by name, what takes `(client, payload)`."""
 
     @abstractmethod
-    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C | None:
+    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C | Callable[[], Awaitable[C]]:
         """Make a client of a socket that wants to join. Raises Refused and NotNow.
 
-        None if that takes a moment: then `admit_later` does it.
+        If that takes a moment, return what does it in its own time; it is cancelled when the
+        socket ends.
         """
-
-    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> C:
-        """The same, in its own time. Cancelled when the socket ends."""
-        raise NotImplementedError
 
     @abstractmethod
     def joined(self, client: C) -> None:
@@ -252,21 +249,25 @@ class Gateway:
             socket.end()  # comes back by itself, and is sent elsewhere
             return
         try:
-            client = namespace.admit(socket, parser, packet.data)
+            admitted = namespace.admit(socket, parser, packet.data)
         except (Refused, NotNow) as error:
             self._turn_away(socket, parser, name, error)
         else:
-            if client is not None:
-                self._join(socket, session, namespace, client)
+            if isinstance(admitted, Client):
+                self._join(socket, session, namespace, admitted)
             else:
-                joining = self._join_later(socket, session, namespace, packet.data)
+                joining = self._join_later(socket, session, namespace, admitted)
                 session.joining[name] = self._tasks.start(joining)
 
     async def _join_later(
-        self, socket: Socket, session: _Session, namespace: Namespace[Any], auth: Raw
+        self,
+        socket: Socket,
+        session: _Session,
+        namespace: Namespace[Any],
+        admit: Callable[[], Awaitable[Client]],
     ) -> None:
         try:
-            client = await namespace.admit_later(socket, session.parser, auth)
+            client = await admit()
         except (Refused, NotNow) as error:
             self._turn_away(socket, session.parser, namespace.name, error)
         else:

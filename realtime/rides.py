@@ -39,10 +39,8 @@ from realtime.wire import Malformed, Packet, Parser
 
 _log = logging.getLogger(__name__)
 
-MAX_PENDING: Final = 200
-"""Commands of one connection that wait for their turn."""
 MAX_PENDING_BYTES: Final = 1024 * 1024
-"""And their size; the largest frame fits several times."""
+"""Of one connection's commands that wait for their turn; the largest message fits."""
 PENDING_RETRY_MS: Final = 1_000
 BUSY_MS: Final = 500
 BUSY_SPREAD_MS: Final = 1_000
@@ -84,26 +82,33 @@ class Rides(Namespace[Connection]):
         allow: Callable[[Identity], None],
         tasks: Tasks,
         metrics: Metrics,
+        pending: int,
     ) -> None:
-        """`allow` raises RateLimited for who gives too many commands."""
+        """`allow` raises RateLimited for who gives too many commands.
+
+        So many commands of one connection may be `pending`: wait for their turn.
+        """
         self._sessions = sessions
         self._commands = commands
         self._locate = locate
         self._allow = allow
         self._tasks = tasks
         self._metrics = metrics
+        self._pending = pending
         self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
 
-    def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Connection | None:
+    def admit(
+        self, socket: Socket, parser: Parser, auth: Raw
+    ) -> Connection | Callable[[], Awaitable[Connection]]:
         """See `realtime.gateway.Namespace`."""
         try:
             return self._sessions.accept(socket, parser, auth)
         except UnknownKey:
-            return None
+            return partial(self._admit_later, socket, parser, auth)
         except RidewireError as error:
             raise self._turned_away(socket, error) from error
 
-    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
+    async def _admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> Connection:
         """A client whose token has a key that is not known yet."""
         try:
             await self._sessions.keys_renewed()
@@ -158,12 +163,16 @@ class Rides(Namespace[Connection]):
             self._metrics.commands.counts[_known(name), limited.code] += 1
 
     def _take(self, client: Connection, request: Request) -> None:
-        """Have the command wait for its turn. Raises RateLimited."""
-        size = client.pending_bytes + request.size
-        if len(client.pending) >= MAX_PENDING or size > MAX_PENDING_BYTES:
+        """Have the command wait for its turn, or a location for the session. Raises RateLimited."""
+        is_early = request.name == DRIVER_LOCATION
+        waiting = len(client.early if is_early else client.pending)
+        most = client.reports.left if is_early else self._pending
+        if waiting >= most or client.pending_bytes + request.size > MAX_PENDING_BYTES:
             raise RateLimited("too many commands wait already", retry_after_ms=PENDING_RETRY_MS)
-        if request.name != DRIVER_LOCATION:  # has a limit of its own, once the session is ready
-            self._allow(client.identity)
+        if is_early:
+            client.keep_early(request)
+            return
+        self._allow(client.identity)
         client.enqueue(request)
         if client.working is None:
             client.working = self._tasks.start(self._work(client))
@@ -182,7 +191,7 @@ class Rides(Namespace[Connection]):
             )
             connection.end("busy", retry=True, retry_in_ms=BUSY_MS + randbelow(BUSY_SPREAD_MS))
             return
-        for request in connection.waiting(DRIVER_LOCATION):
+        for request in connection.take_early():
             self._serve_location(connection, request.payload, request.ack_id)
         await self._work(connection)
 

@@ -118,6 +118,7 @@ class Sessions:
             sent=self._metrics.sent.counts,
         )
         connection.shown_at = self._clock()
+        socket.authorization = ""  # is not needed any more: who comes back shows a token again
         self._open[connection] = None
         self._of_user.setdefault(identity.key, {})[connection] = None
         self._metrics.opened.counts[()] += 1

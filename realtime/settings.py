@@ -67,6 +67,14 @@ VARIABLES = {
     " asked to come back a little later",
     "MAX_CONNECTIONS": "how many clients a process has at once, from 1 to 10000000; others are"
     " asked to come back a little later",
+    "MAX_OPENING": "how many sessions a process opens at the same time, which is asking the"
+    " stores, from 1 to 100000; other clients are asked to come back a little later",
+    "AUTHENTICATE_WITHIN_S": "within how many seconds of its handshake a client has to show a"
+    " token, from 1 to 300",
+    "MAX_MESSAGE_BYTES": "how many bytes a message or a polling request has at most, from 131072,"
+    " where 500 points fit, to 1048576",
+    "PENDING_COMMANDS": "how many commands of a connection may wait for their turn, from 1 to"
+    " 10000",
     "CONNECTIONS_PER_USER": "how many connections a user has in one role, from 1 to 100000, in each"
     " process; agents and services have any number",
     "VIEWERS_PER_LINK": "how many connections look through the share links of one trip, or with"
@@ -174,6 +182,10 @@ class Settings(Struct, frozen=True, kw_only=True):
     driver_offline_ms: Millis
     connects_per_s: int
     max_connections: int
+    max_opening: int
+    authenticate_within_s: int
+    max_message_bytes: int
+    pending_commands: int
     connections_per_user: int
     viewers_per_link: int
     connections_per_address: int
@@ -220,6 +232,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             driver_offline_ms=1000 * read.one("DRIVER_OFFLINE_S", _whole(1, 86400), 60),
             connects_per_s=read.one("CONNECTS_PER_S", _whole(1, 100_000), 500),
             max_connections=read.one("MAX_CONNECTIONS", _whole(1, 10_000_000), 25_000),
+            max_opening=read.one("MAX_OPENING", _whole(1, 100_000), 1_000),
+            authenticate_within_s=read.one("AUTHENTICATE_WITHIN_S", _whole(1, 300), 10),
+            max_message_bytes=read.one("MAX_MESSAGE_BYTES", _whole(131_072, 1_048_576), 262_144),
+            pending_commands=read.one("PENDING_COMMANDS", _whole(1, 10_000), 200),
             connections_per_user=read.one("CONNECTIONS_PER_USER", _whole(1, 100_000), 20),
             viewers_per_link=read.one("VIEWERS_PER_LINK", _whole(1, 1_000_000), 1_000),
             connections_per_address=read.one(

@@ -245,18 +245,19 @@ def test_limits_that_are_settings_have_the_defaults_that_are_described(tmp_path:
     assert f"one trip {defaults.viewers_per_link:,} together" in PROTOCOL.section("Connecting")
 
 
-def test_the_limits_are_those_of_the_code() -> None:
+def test_the_limits_are_those_of_the_code(tmp_path: Path) -> None:
+    defaults = Settings.from_environment({}, tmp_path)
     described = {
         row["What"]: int(row["Limit"].replace(",", "")) for row in PROTOCOL.table("Limits")
     }
     limits = engine.Limits()
     assert described == {
-        "bytes of a frame or polling request": limits.max_payload,
+        "bytes of a message or polling request": defaults.max_message_bytes,
         "characters of a token": tokens.MAX_LENGTH,
-        "seconds from the handshake to the token": limits.connect_within_s,
+        "seconds from the handshake to the token": defaults.authenticate_within_s,
         "seconds between two pings of the server": limits.ping_interval_s,
         "seconds for the client to answer a ping": limits.ping_timeout_s,
-        "commands of one connection that wait for their turn": rides.MAX_PENDING,
+        "commands of one connection that wait for their turn": defaults.pending_commands,
         "bytes of one connection's commands that wait for their turn": rides.MAX_PENDING_BYTES,
         "bytes that wait for a slow client before locations and the like are skipped": (
             engine.PASSING_BEHIND

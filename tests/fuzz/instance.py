@@ -247,6 +247,7 @@ class Instance:
             allow=lambda _caller: None,
             tasks=tasks,
             metrics=metrics,
+            pending=200,
         )
         self.gateway = Gateway()
         self.gateway.add(rides)

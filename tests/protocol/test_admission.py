@@ -8,7 +8,7 @@ import socketio
 
 from tests.clients import JsProcess
 from tests.conftest import Cluster, Connect, fresh, mint
-from tests.hostile.raw import HANDSHAKE, POLLING, UPGRADE, request
+from tests.hostile.raw import HANDSHAKE, POLLING, UPGRADE, WebSocket, request
 from tests.servers import Server
 
 PER_S = 4
@@ -16,7 +16,9 @@ PER_S = 4
 
 @pytest.fixture
 async def narrow(cluster: Cluster) -> AsyncIterator[Server]:
-    server = await Server.start(cluster.settings | {"CONNECTS_PER_S": str(PER_S)})
+    server = await Server.start(
+        cluster.settings | {"CONNECTS_PER_S": str(PER_S), "AUTHENTICATE_WITHIN_S": "3"}
+    )
     yield server
     await server.stop()
 
@@ -33,6 +35,13 @@ async def test_who_comes_too_many_at_once_is_told_when_to_come_back(narrow: Serv
     assert all(1 <= int(answer.headers["retry-after"]) <= 60 for answer in refused)
     assert len({answer.headers["retry-after"] for answer in refused}) > 1
     assert (await request(narrow.url, "GET", "/readyz")).status == 200
+
+
+async def test_who_shows_no_token_in_time_has_to_go(narrow: Server) -> None:
+    async with asyncio.timeout(8):  # long before it would have to without the setting
+        socket = await WebSocket.open(narrow.url)
+        await socket.receive()
+        assert await socket.rest() == ([], 1008)
 
 
 async def test_stock_clients_come_in_by_themselves(

@@ -16,6 +16,8 @@ BURST: Final = 10
 HERE: Final = {"lat": 52.5, "lng": 13.4}
 PER_ADDRESS: Final = 3
 PER_USER: Final = 2
+PENDING: Final = 20
+MESSAGE: Final = 131_072
 STRICT: Final = {
     "CONNECTIONS_PER_USER": str(PER_USER),
     "CONNECTIONS_PER_ADDRESS": str(PER_ADDRESS),
@@ -23,6 +25,8 @@ STRICT: Final = {
     "COMMANDS_PER_S": "1",
     "REPORTS_PER_S": "1",
     "SUBSCRIPTIONS_PER_CONNECTION": "1",
+    "PENDING_COMMANDS": str(PENDING),
+    "MAX_MESSAGE_BYTES": str(MESSAGE),
 }
 
 
@@ -174,6 +178,25 @@ async def test_a_connection_subscribes_to_so_many_trips(strict: Server) -> None:
     await agent.ok("trip:unsubscribe", {"trip_id": first})
     await agent.ok("trip:subscribe", {"trip_id": second})
     agent.close()
+
+
+async def test_so_many_commands_of_a_connection_may_wait(strict: Server) -> None:
+    session = await Session.open(strict.url, "service", fresh("backend"))
+    asked = [["chat:history", {"conversation_id": "c"}]] * (PENDING + 3)
+    session.socket.send(*(session.codec.event(each, n) for n, each in enumerate(asked)))
+    codes = [(await session.answer(n))["error"]["code"] for n in range(len(asked))]
+    assert codes == ["not_found"] * PENDING + ["rate_limited"] * 3
+    session.close()
+
+
+async def test_a_message_has_so_many_bytes(strict: Server) -> None:
+    session = await Session.open(strict.url, "service", fresh("backend"))
+    head, tail = '42["no:such:event","', '"]'
+    fits = head + "x" * (MESSAGE - len(head + tail)) + tail
+    session.socket.send(fits)
+    await session.is_alive()
+    session.socket.send(fits + " ")
+    assert await session.ends() == ([{"code": "too_large", "retry": True}], 1009)
 
 
 async def test_a_flood_of_locations_is_dropped_and_who_asks_is_told(strict: Server) -> None:

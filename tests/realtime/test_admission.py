@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from realtime.admission import CROWD, MAX_OPENING, Admission, Room
+from realtime.admission import CROWD, Admission, Room
 from realtime.buckets import BURST_S
 
 WIDE = Room(
@@ -11,6 +11,7 @@ WIDE = Room(
     connections=10_000,
     per_address=10_000,
     attempts_per_address_per_s=10_000,
+    opening=100,
 )
 HOME, OTHER = "192.0.2.7", "198.51.100.1"
 
@@ -55,7 +56,7 @@ def test_who_waited_long_is_no_larger_crowd() -> None:
 
 def test_nobody_comes_in_while_too_many_are_being_opened() -> None:
     place = Place(WIDE)
-    place.opening = MAX_OPENING
+    place.opening = WIDE.opening
     assert place.let_in(5) == 0
     place.opening -= 1
     assert place.let_in(5) == 5

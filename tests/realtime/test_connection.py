@@ -67,14 +67,15 @@ async def test_what_a_client_sent_before_it_left_is_run_for_a_moment() -> None:
     assert not connection.may_go_on(100.0)
 
 
-async def test_commands_of_one_name_can_be_taken_out_of_their_turn() -> None:
+async def test_what_is_early_waits_apart_from_the_commands() -> None:
     connection, _ = connected()
-    for number, name in enumerate(["chat:send", "driver:location", "chat:send"]):
-        connection.enqueue(Request(name, None, number, 10))
-    assert [request.ack_id for request in connection.waiting("driver:location")] == [1]
+    connection.enqueue(Request("chat:send", None, 0, 10))
+    connection.keep_early(Request("driver:location", None, 1, 10))
+    connection.enqueue(Request("chat:send", None, 2, 10))
+    assert [request.ack_id for request in connection.take_early()] == [1]
     assert connection.pending_bytes == 20
     assert [connection.next_request().ack_id for _ in range(2)] == [0, 2]
-    assert connection.waiting("driver:location") == []
+    assert connection.take_early() == []
 
 
 async def test_the_version_of_a_trip_is_known_where_it_is_followed_and_none_is_missing() -> None:

@@ -31,14 +31,13 @@ class Hesitant(PlainNamespace):
 
     def admit(self, socket: Socket, parser: Parser, auth: Raw) -> Any:
         """See `realtime.gateway.Namespace`."""
-        del socket, parser, auth
         self.asked += 1
-        return None
 
-    async def admit_later(self, socket: Socket, parser: Parser, auth: Raw) -> PlainClient:
-        """See `realtime.gateway.Namespace`."""
-        await self.verdict
-        return super().admit(socket, parser, auth)
+        async def decide() -> PlainClient:
+            await self.verdict
+            return PlainNamespace.admit(self, socket, parser, auth)
+
+        return decide
 
 
 class Place(Struct, frozen=True):

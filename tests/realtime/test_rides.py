@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from msgspec import Raw, Struct
 
-from models.commands import ChatHistory, DriverStatus, TripSubscribe
+from models.commands import MAX_POINTS, ChatHistory, DriverStatus, TripSubscribe
 from models.errors import Conflict, Internal, RidewireError, Unavailable
 from models.identity import Role
 from models.presence import PresenceLimits
@@ -25,7 +25,7 @@ from realtime.gateway import Gateway
 from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
-from realtime.rides import MAX_PENDING, MAX_PENDING_BYTES, Command, Locate, Rides, Then
+from realtime.rides import MAX_PENDING_BYTES, Command, Locate, Rides, Then
 from realtime.sessions import Sessions
 from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
@@ -38,7 +38,9 @@ SECRET: Final = Secret("the secret of a test that is long enough to sign with")
 PER_USER: Final = 3
 PER_LINK: Final = 5
 REPORTS: Final = Rate.of(50)
-ALLOWED: Final = 2 * MAX_PENDING
+PENDING: Final = 20
+"""Commands of a connection that may wait."""
+ALLOWED: Final = 2 * PENDING
 """Commands at once."""
 HERE: Final = {"lat": 52.5, "lng": 13.4}
 
@@ -189,6 +191,7 @@ async def stage() -> AsyncIterator[Stage]:
         allow=Allowance(Rate.of(ALLOWED / BURST_S, ticks=lambda: 0.0)).spend,
         tasks=tasks,
         metrics=metrics,
+        pending=PENDING,
     )
     gateway, app = Gateway(), web.Application()
     gateway.add(rides)
@@ -263,7 +266,7 @@ class TestOrder:
         session.socket.send(subscribe(1), report, subscribe(3))
         session.socket.send(session.codec.event(["driver:location", point(stage, 2)]))
         connection = await accepted(stage)
-        await until(lambda: len(connection.pending) == 4)
+        await until(lambda: (len(connection.pending), len(connection.early)) == (2, 2))
         assert stage.scripted.begun == []
         stage.trips.gate.set()
         await session.answer(3)
@@ -289,12 +292,12 @@ class TestLimits:
         session = await stage.open()
         session.socket.send(subscribe(1))
         await until(lambda: bool(stage.scripted.begun))
-        session.socket.send(*(subscribe(number) for number in range(2, MAX_PENDING + 3)))
-        refused = await session.answer(MAX_PENDING + 2)
+        session.socket.send(*(subscribe(number) for number in range(2, PENDING + 3)))
+        refused = await session.answer(PENDING + 2)
         assert refused["error"]["code"] == "rate_limited"
         assert (refused["error"]["retry"], refused["error"]["retry_after_ms"]) == (True, 1_000)
         stage.scripted.gate.set()
-        for number in range(1, MAX_PENDING + 2):
+        for number in range(1, PENDING + 2):
             assert (await session.answer(number))["ok"] is True
         session.close()
 
@@ -333,23 +336,52 @@ class TestLimits:
         for session in (phone, watch, other):
             session.close()
 
-    async def test_points_that_come_before_the_session_is_ready_are_no_commands(
+    async def test_as_many_points_as_at_any_time_may_come_before_the_session_is_ready(
+        self, stage: Stage
+    ) -> None:
+        """And they are no commands: the session's own may all wait besides."""
+        stage.trips.gate.clear()
+        stage.scripted.gate.set()
+        session = await stage.begin()
+        most = int(REPORTS.most)
+        for number in range(1, most + 1):
+            session.socket.send(
+                session.codec.event(["driver:location", point(stage, 2_000 + number)])
+            )
+        error = (await session.call("driver:location", point(stage, 2_001 + most)))["error"]
+        assert (error["code"], error["retry"]) == ("rate_limited", True)
+        session.socket.send(*(subscribe(number) for number in range(1, PENDING + 1)))
+        stage.trips.gate.set()
+        for number in range(1, PENDING + 1):
+            assert (await session.answer(number))["ok"] is True
+        sighting = await stage.world.drivers.newest("dan")
+        assert sighting is not None
+        assert sighting.point.seq == 2_000 + most
+        session.close()
+
+    async def test_a_batch_of_the_most_points_may_come_before_the_session_is_ready(
         self, stage: Stage
     ) -> None:
         stage.trips.gate.clear()
-        stage.scripted.gate.set()
-        sessions = [await stage.begin() for _ in range(ALLOWED // MAX_PENDING)]
-        for session in sessions:
-            for number in range(1, MAX_PENDING + 1):
-                session.socket.send(
-                    session.codec.event(["driver:location", point(stage, 200 + number)])
-                )
-        await until(lambda: sum(len(each.pending) for each in stage.sessions.all()) == ALLOWED)
+        session = await stage.begin()
+        batch = [point(stage, 2_000 + number) for number in range(MAX_POINTS)]
+        answered = session.emit("driver:location", batch)
+        connection = await accepted(stage)
+        await until(lambda: bool(connection.early))
         stage.trips.gate.set()
-        for session in sessions:
-            await session.hears("session:ready")
-            await session.ok("trip:subscribe", {"trip_id": "t"})
-            session.close()
+        assert (await session.answer(answered))["accepted"] == MAX_POINTS
+        session.close()
+
+    async def test_a_token_of_the_handshake_is_not_kept_once_it_was_checked(
+        self, stage: Stage
+    ) -> None:
+        token = stage.tokens.mint(Role.DRIVER, "dan", ttl_s=600)
+        socket = await WebSocket.open(stage.url, Authorization=f"Bearer {token}")
+        await socket.receive()
+        socket.send("40")
+        connection = await accepted(stage)
+        assert connection.socket.authorization == ""
+        socket.close()
 
     async def test_a_user_has_so_many_connections_and_no_more(self, stage: Stage) -> None:
         sessions = [await stage.open() for _ in range(PER_USER)]

@@ -76,6 +76,10 @@ class TestDefaults:
             driver_offline_ms=60_000,
             connects_per_s=500,
             max_connections=25_000,
+            max_opening=1_000,
+            authenticate_within_s=10,
+            max_message_bytes=262_144,
+            pending_commands=200,
             connections_per_user=20,
             viewers_per_link=1_000,
             connections_per_address=5_000,
@@ -151,6 +155,10 @@ class TestValues:
             DRIVER_OFFLINE_S="30",
             CONNECTS_PER_S="50",
             MAX_CONNECTIONS="100",
+            MAX_OPENING="30",
+            AUTHENTICATE_WITHIN_S="3",
+            MAX_MESSAGE_BYTES="200000",
+            PENDING_COMMANDS="11",
             CONNECTIONS_PER_USER="3",
             VIEWERS_PER_LINK="12",
             CONNECTIONS_PER_ADDRESS="70",
@@ -187,6 +195,8 @@ class TestValues:
         assert every.locations_per_s == 2
         assert (every.max_connections, every.connections_per_user) == (100, 3)
         assert every.viewers_per_link == 12
+        assert (every.max_opening, every.authenticate_within_s) == (30, 3)
+        assert (every.max_message_bytes, every.pending_commands) == (200_000, 11)
         assert (every.connections_per_address, every.attempts_per_address_per_s) == (70, 9)
         assert (every.commands_per_s, every.reports_per_s) == (4, 8)
         assert every.subscriptions_per_connection == 6
@@ -234,6 +244,10 @@ class TestValues:
             ("DRIVER_OFFLINE_S", "10"),
             ("CONNECTS_PER_S", "0"),
             ("MAX_CONNECTIONS", "0"),
+            ("MAX_OPENING", "0"),
+            ("AUTHENTICATE_WITHIN_S", "301"),
+            ("MAX_MESSAGE_BYTES", "1000"),
+            ("PENDING_COMMANDS", "0"),
             ("CONNECTIONS_PER_USER", "0"),
             ("VIEWERS_PER_LINK", "0"),
             ("CONNECTIONS_PER_ADDRESS", "many"),
