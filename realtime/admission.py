@@ -43,12 +43,12 @@ class Admission:
     def refuse(self, address: str | None) -> str | None:
         """Why a newcomer has to come back a little later; None for one that is let in."""
         if address is not None and not self._attempts.of(address).take():
-            return _too_many("attempts", address, "ATTEMPTS_PER_ADDRESS_PER_S")
+            return too_many("attempts", address, "ATTEMPTS_PER_ADDRESS_PER_S")
         if self._inside >= self._room.connections:
             _log.warning("no room for more clients: raise MAX_CONNECTIONS, or start more processes")
             return "the server is full"
         if address is not None and self._from.get(address, 0) >= self._room.per_address:
-            return _too_many("connections", address, "CONNECTIONS_PER_ADDRESS")
+            return too_many("connections", address, "CONNECTIONS_PER_ADDRESS")
         self._newcomers.fill()
         if self._opening() >= self._room.opening or not self._newcomers.take():
             return CROWD
@@ -70,7 +70,7 @@ class Admission:
             del self._from[address]
 
 
-def _too_many(what: str, address: str, setting: str) -> str:
+def too_many(what: str, address: str, setting: str) -> str:
     """Why an address is refused. The operator is told what it may be, if it is not an attack."""
     _log.warning(
         "too many %s from one address: if it is a proxy, name it in FORWARDED_ALLOW_IPS;"

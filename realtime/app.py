@@ -40,6 +40,7 @@ from realtime.feeds import TripFeed
 from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.http import api, documents
+from realtime.http.attempts import Attempts
 from realtime.http.errors import Edge
 from realtime.http.health import Routes
 from realtime.http.links import Links
@@ -57,6 +58,7 @@ from realtime.rides import Rides
 from realtime.scraping import Scraping, Worker
 from realtime.sessions import Sessions
 from realtime.settings import Settings
+from realtime.spending import SHARE_S, Spending
 from realtime.tasks import Tasks
 from realtime.tokens import Tokens
 from realtime.track_stream import TrackStream
@@ -111,9 +113,14 @@ class Instance:
         )
         self._archiver = Archiver(TrackStream(self._redis), TrackKeeper(kept, now), self._metrics)
         self._proxies = Proxies(settings.forwarded_allow_ips)
-        self._allowance = Allowance(Rate.of(settings.commands_per_s))
+        self._allowance = _allowance(settings)
+        shared = {"users": self._allowance.users, "links": self._allowance.links}
+        self._spending = Spending(self._redis, shared, time.monotonic)
         self._wire(settings)
-        self._edge = Edge(f"/{SOCKET_IO}/", settings.allowed_origins, self._proxies, self._metrics)
+        attempts = Attempts(Rate.of(settings.requests_per_address_per_s))
+        self._edge = Edge(
+            f"/{SOCKET_IO}/", settings.allowed_origins, self._proxies, attempts, self._metrics
+        )
         self.app = web.Application(middlewares=[self._edge.middleware], client_max_size=MAX_BODY)
         self.app.on_response_prepare.append(self._edge.prepare)
         self._gateway.attach(self.app, SOCKET_IO)
@@ -145,6 +152,7 @@ class Instance:
         instance._tasks.start(instance._direct.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
         instance._tasks.start(_regularly(SETTLE_S, instance._settle))
+        instance._tasks.start(_regularly(SHARE_S, instance._spending.share))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
         instance._tasks.start(_regularly(SWEEP_FOLLOWED_S, instance._following.sweep))
         instance._tasks.start(_regularly(CHECK_WATCHED_S, instance._check_watched))
@@ -380,6 +388,12 @@ class Instance:
 def _later(in_ms: Millis, call: Callable[[], None]) -> None:
     """See `handlers.ports.Later`."""
     asyncio.get_running_loop().call_later(in_ms / 1_000, call)
+
+
+def _allowance(settings: Settings) -> Allowance:
+    """Whoever looks through a link may ask for something once a second, if all of them do."""
+    link_per_s = max(settings.commands_per_s, settings.viewers_per_link)
+    return Allowance(Rate.of(settings.commands_per_s), Rate.of(link_per_s))
 
 
 def _origins(allowed: tuple[str, ...]) -> str | list[str] | None:

@@ -50,6 +50,14 @@ class Bucket:
         self._left -= tokens
         return True
 
+    def give(self) -> None:
+        """Put one back."""
+        self._left = min(self._rate.most, self._left + 1)
+
+    def lower(self, left: float) -> None:
+        """Have no more in it than this, which may be less than nothing."""
+        self._left = min(self._left, left)
+
     def fill(self) -> None:
         """Put in what came since the last time."""
         rate, now = self._rate, self._rate.ticks()

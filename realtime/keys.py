@@ -12,6 +12,7 @@ REVOKED_TTL_S: Final = 3_600
 REVOKED: Final = f"{PREFIX}revoked"
 """Sorted set: what was revoked, msgpack of `models.revocations.Revocation`, some 60 bytes each, by
 when it was written here (ms); an hour."""
+SPENT_TTL_S: Final = 3_600
 NEARBY_TTL_S: Final = 7_200
 """Longer than a driver may be unseen without being stale."""
 NEARBY_PLACES: Final = f"{PREFIX}{{nearby}}:places"
@@ -43,6 +44,13 @@ def sighting(driver_id: Id) -> str:
 def driver_status(driver_id: Id) -> str:
     """String: `available`, `busy` or `offline`, as the driver said last; 30 days."""
     return f"{PREFIX}driver-status:{driver_id}"
+
+
+def spent(name: str) -> str:
+    """Sorted set: `users` or `links` that asked for much lately, some 100 bytes each, by when (ms)
+    their buckets are full again; drops out whose is. One hour.
+    """
+    return f"{PREFIX}spent:{name}"
 
 
 def track_stream() -> str:

@@ -79,12 +79,12 @@ class Rides(Namespace[Connection]):
         sessions: Sessions,
         commands: Mapping[str, Command],
         locate: Locate,
-        allow: Callable[[Identity], None],
+        allow: Callable[[Identity, str], None],
         tasks: Tasks,
         metrics: Metrics,
         pending: int,
     ) -> None:
-        """`allow` raises RateLimited for who gives too many commands.
+        """`allow` raises RateLimited for who gives too many commands, over which connection.
 
         So many commands of one connection may be `pending`: wait for their turn.
         """
@@ -172,7 +172,7 @@ class Rides(Namespace[Connection]):
         if is_early:
             client.keep_early(request)
             return
-        self._allow(client.identity)
+        self._allow(client.identity, client.id)
         client.enqueue(request)
         if client.working is None:
             client.working = self._tasks.start(self._work(client))

@@ -83,10 +83,12 @@ VARIABLES = {
     " 10000000; a mobile carrier's customers share few addresses",
     "ATTEMPTS_PER_ADDRESS_PER_S": "how many clients of one address may try to come in per second,"
     " from 1 to 100000, and ten times as many at once",
+    "REQUESTS_PER_ADDRESS_PER_S": "how many HTTP requests of one address are looked at per second,"
+    " from 1 to 100000, and ten times as many at once; those of agents and services do not count",
     "FORWARDED_ALLOW_IPS": "addresses and networks of the proxies whose X-Forwarded-For is"
     " believed, comma-separated, or * for the one proxy without which nobody can reach the port",
     "COMMANDS_PER_S": "how many commands and HTTP requests a user may send per second, from 1 to"
-    " 100000, and ten times as many at once, in each process; agents and services any number",
+    " 100000, and ten times as many at once, over all processes; agents and services any number",
     "REPORTS_PER_S": "how many driver:location a connection may send per second, from 1 to 1000000,"
     " and ten times as many at once; those beyond are not read",
     "SUBSCRIPTIONS_PER_CONNECTION": "how many trips a connection may subscribe to at once, from 1"
@@ -190,6 +192,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     viewers_per_link: int
     connections_per_address: int
     attempts_per_address_per_s: int
+    requests_per_address_per_s: int
     forwarded_allow_ips: tuple[Network, ...]
     commands_per_s: int
     reports_per_s: int
@@ -243,6 +246,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             ),
             attempts_per_address_per_s=read.one(
                 "ATTEMPTS_PER_ADDRESS_PER_S", _whole(1, 100_000), 100
+            ),
+            requests_per_address_per_s=read.one(
+                "REQUESTS_PER_ADDRESS_PER_S", _whole(1, 100_000), 500
             ),
             forwarded_allow_ips=read.one("FORWARDED_ALLOW_IPS", _networks, _LOOPBACK),
             commands_per_s=read.one("COMMANDS_PER_S", _whole(1, 100_000), 20),

@@ -27,17 +27,20 @@ from models.errors import (
     Unavailable,
 )
 from models.fields import new_id
+from realtime.http.attempts import Attempts
 from realtime.http.requests import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
+    REMOTE,
     TooSlow,
     UnsupportedMediaType,
+    remote,
     required_version,
 )
 from realtime.http.table import ROUTES
 from realtime.metrics import Metrics
-from realtime.proxies import Proxies
+from realtime.proxies import Origin, Proxies
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +71,6 @@ _ROUTE_NAMES: Final[Mapping[tuple[str, str], str]] = {
 }
 _GOOD_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _NAME: Final = web.RequestKey("request_id", str)
-_REMOTE: Final = web.RequestKey("remote", str)
 _ALLOWED_HEADERS: Final = (
     f"Authorization, Content-Type, {IDEMPOTENCY_KEY}, {IF_MATCH}, {IF_NONE_MATCH}, {REQUEST_ID}"
 )
@@ -86,9 +88,15 @@ class Edge:
     """The middleware around all routes but Socket.IO's own."""
 
     def __init__(
-        self, not_for: str, allowed_origins: Sequence[str], proxies: Proxies, metrics: Metrics
+        self,
+        not_for: str,
+        allowed_origins: Sequence[str],
+        proxies: Proxies,
+        attempts: Attempts,
+        metrics: Metrics,
     ) -> None:
         """`not_for` is the path of which all this is none of its business."""
+        self._attempts = attempts
         self._proxies = proxies
         self._metrics = metrics
         self._not_for = not_for
@@ -110,13 +118,14 @@ class Edge:
             return await handler(request)
         began = time.perf_counter()
         request[_NAME] = _request_id(request)
-        request[_REMOTE] = self._proxies.origin(request).address
+        origin = self._proxies.origin(request)
+        request[REMOTE] = origin.address
         self._under_way += 1
         try:
             if request.method == "OPTIONS":
                 response: web.StreamResponse = _options(request)
             else:
-                response = await self._answered(request, handler)
+                response = await self._answered(request, handler, origin)
         finally:
             self._ended()
         took = time.perf_counter() - began
@@ -137,8 +146,11 @@ class Edge:
         if self._under_way == 0 and self._finished is not None and not self._finished.done():
             self._finished.set_result(None)
 
-    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _answered(
+        self, request: web.Request, handler: Handler, origin: Origin
+    ) -> web.StreamResponse:
         try:
+            self._attempts.count(request, origin)
             return await handler(request)
         except RidewireError as error:
             self._metrics.refused_token(error)
@@ -249,5 +261,5 @@ def _described(request: web.Request, code: str) -> dict[str, object]:
         "code": code,
         "trip": request.match_info.get("trip_id"),
         "conversation": request.match_info.get("conversation_id"),
-        "remote": request[_REMOTE],
+        "remote": remote(request),
     }

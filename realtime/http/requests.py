@@ -28,6 +28,7 @@ IF_NONE_MATCH: Final = "If-None-Match"
 NO_VERSION: Final = 0
 """Trips begin with version 1."""
 
+REMOTE: Final = web.RequestKey("remote", str)
 _BEARER: Final = "bearer "
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"-?[0-9]{1,16}", re.ASCII)
@@ -53,6 +54,11 @@ class TooSlow(RidewireError):
 
     code = "timeout"
     retry = True
+
+
+def remote(request: web.Request) -> str:
+    """The address that it came from, as far as its proxies tell."""
+    return request[REMOTE]
 
 
 def bearer(headers: Mapping[str, str]) -> str:

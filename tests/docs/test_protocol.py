@@ -240,6 +240,8 @@ def test_limits_that_are_settings_have_the_defaults_that_are_described(tmp_path:
     assert f"{reports} reports a second and {reports * BURST_S:,} at once" in locations
     assert f"{asked} commands and HTTP requests a second" in limits
     assert f"and {asked * BURST_S} at once" in limits
+    assert f"all of them {max(asked, defaults.viewers_per_link):,} a second" in limits
+    assert f"HTTP {defaults.requests_per_address_per_s} requests a second" in limits
     assert f"subscribe to {defaults.subscriptions_per_connection:,} trips" in limits
     assert f"has {defaults.connections_per_user} connections" in PROTOCOL.section("Connecting")
     assert f"one trip {defaults.viewers_per_link:,} together" in PROTOCOL.section("Connecting")

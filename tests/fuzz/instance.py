@@ -244,7 +244,7 @@ class Instance:
             sessions=sessions,
             commands=dispatch.commands(handlers),
             locate=dispatch.locate(handlers),
-            allow=lambda _caller: None,
+            allow=lambda _caller, _place: None,
             tasks=tasks,
             metrics=metrics,
             pending=200,

@@ -1,5 +1,6 @@
 """What one user or one address may take of a server: over sockets and HTTP, and behind a proxy."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -22,6 +23,7 @@ STRICT: Final = {
     "CONNECTIONS_PER_USER": str(PER_USER),
     "CONNECTIONS_PER_ADDRESS": str(PER_ADDRESS),
     "ATTEMPTS_PER_ADDRESS_PER_S": "1",
+    "REQUESTS_PER_ADDRESS_PER_S": "1",
     "COMMANDS_PER_S": "1",
     "REPORTS_PER_S": "1",
     "SUBSCRIPTIONS_PER_CONNECTION": "1",
@@ -162,6 +164,42 @@ async def test_a_back_end_may_ask_as_often_as_it_likes(strict: Server) -> None:
         assert error["code"] == "not_found"
     for session in sessions:
         session.close()
+
+
+async def test_commands_of_a_user_on_all_instances_count_together(cluster: Cluster) -> None:
+    rita = fresh("rita")
+    first, second = [
+        await Session.open(url, "rider", rita) for url in (cluster.first, cluster.second)
+    ]
+    first.socket.send(*[first.codec.event(["no:such:event", {}], n) for n in range(200)])
+    await first.answer(199)
+    asked = 0
+    while (await second.call("no:such:event", {}))["error"]["code"] != "rate_limited":
+        asked += 1
+        assert asked < 150, "it has not heard of what was spent on the other"
+        await asyncio.sleep(0.05)
+        await first.call("no:such:event", {})
+    for session in (first, second):
+        session.close()
+
+
+async def test_an_address_sends_so_many_requests_before_any_token_is_looked_at(
+    strict: Server,
+) -> None:
+    async def asks(address: str, role: str | None = None) -> Response:
+        bearer = {} if role is None else {"Authorization": f"Bearer {mint(role, fresh(role))}"}
+        here = {"X-Forwarded-For": address, **bearer}
+        return await request(strict.url, "GET", "/v1/trips?limit=1", here)
+
+    statuses = [(await asks("192.0.2.20")).status for _ in range(2 * BURST)]
+    assert statuses[:BURST] == [401] * BURST
+    refused = await asks("192.0.2.20", "rider")
+    assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+    assert msgspec.json.decode(refused.body)["error"]["code"] == "rate_limited"
+    backend = [(await asks("192.0.2.21", "service")).status for _ in range(2 * BURST)]
+    assert backend == [200] * 2 * BURST
+    operators = {"X-Forwarded-For": "192.0.2.20"}
+    assert (await request(strict.url, "GET", "/healthz", operators)).status == 200
 
 
 async def test_a_connection_subscribes_to_so_many_trips(strict: Server) -> None:

@@ -184,11 +184,12 @@ async def stage() -> AsyncIterator[Stage]:
         DriverStatus.event: Command(DriverStatus, scripted.refuse),
     }
     reported: list[bytes] = []
+    allowed = Rate.of(ALLOWED / BURST_S, ticks=lambda: 0.0)
     rides = Rides(
         sessions=opened,
         commands=commands,
         locate=_noting(dispatch.locate(handlers), reported),
-        allow=Allowance(Rate.of(ALLOWED / BURST_S, ticks=lambda: 0.0)).spend,
+        allow=Allowance(allowed, allowed).spend,
         tasks=tasks,
         metrics=metrics,
         pending=PENDING,

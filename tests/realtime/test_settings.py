@@ -84,6 +84,7 @@ class TestDefaults:
             viewers_per_link=1_000,
             connections_per_address=5_000,
             attempts_per_address_per_s=100,
+            requests_per_address_per_s=500,
             forwarded_allow_ips=(ip_network("127.0.0.1"), ip_network("::1")),
             commands_per_s=20,
             reports_per_s=100,
@@ -163,6 +164,7 @@ class TestValues:
             VIEWERS_PER_LINK="12",
             CONNECTIONS_PER_ADDRESS="70",
             ATTEMPTS_PER_ADDRESS_PER_S="9",
+            REQUESTS_PER_ADDRESS_PER_S="7",
             FORWARDED_ALLOW_IPS="10.0.0.0/8, 2001:db8::1",
             COMMANDS_PER_S="4",
             REPORTS_PER_S="8",
@@ -198,6 +200,7 @@ class TestValues:
         assert (every.max_opening, every.authenticate_within_s) == (30, 3)
         assert (every.max_message_bytes, every.pending_commands) == (200_000, 11)
         assert (every.connections_per_address, every.attempts_per_address_per_s) == (70, 9)
+        assert every.requests_per_address_per_s == 7
         assert (every.commands_per_s, every.reports_per_s) == (4, 8)
         assert every.subscriptions_per_connection == 6
         proxies = (ip_network("10.0.0.0/8"), ip_network("2001:db8::1"))
@@ -252,6 +255,7 @@ class TestValues:
             ("VIEWERS_PER_LINK", "0"),
             ("CONNECTIONS_PER_ADDRESS", "many"),
             ("ATTEMPTS_PER_ADDRESS_PER_S", "0"),
+            ("REQUESTS_PER_ADDRESS_PER_S", "0"),
             ("FORWARDED_ALLOW_IPS", "proxy.internal"),
             ("FORWARDED_ALLOW_IPS", "10.0.0.1/8"),
             ("FORWARDED_ALLOW_IPS", "10.0.0.1,*"),
