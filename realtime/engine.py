@@ -174,6 +174,11 @@ class Socket(AsyncSocket):
         return self.upgraded or self._probe is not None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether it has not answered a ping yet: its client may be gone."""
+        return self._pong_by is not None
+
+    @property
     def transport_name(self) -> str:
         return "websocket" if self.upgraded else "polling"
 

@@ -107,7 +107,7 @@ class Sessions:
         if claims.protocol != PROTOCOL:
             raise UnsupportedClient(f"this server speaks protocol {PROTOCOL}")
         identity = self._identities.verify(claims.token or _bearer(socket.authorization))
-        self._require_room(identity, claims.device)
+        self._make_room(identity, claims.device)
         connection = Connection(
             socket,
             parser,
@@ -129,10 +129,11 @@ class Sessions:
         """Wait until the newest keys of tokens are known. Raises Unavailable."""
         await self._identities.renewed()
 
-    def _require_room(self, identity: Identity, device: Id | None) -> None:
+    def _make_room(self, identity: Identity, device: Id | None) -> None:
         """Staff may come as often as it likes, and whoever replaces a connection always.
 
-        Raises TooManyConnections.
+        Of connections without a device the oldest has to go: a phone that lost its network left
+        them behind. A viewer ends nobody's: others have the same link. Raises TooManyConnections.
         """
         most = self._per_link if identity.role is Role.VIEWER else self._per_user
         others = self._of_user.get(identity.key, ())
@@ -143,7 +144,10 @@ class Sessions:
             device is not None and any(other.device == device for other in open_ones)
         ):
             return
-        raise TooManyConnections(f"a user has at most {most} connections")
+        displaced = None if identity.role is Role.VIEWER else _displaced(open_ones)
+        if displaced is None:
+            raise TooManyConnections(f"a user has at most {most} connections")
+        displaced.end("replaced", retry=False)
 
     async def open(self, connection: Connection) -> None:
         """Find what the connection follows, say `session:ready`, and let events in.
@@ -237,6 +241,12 @@ class Sessions:
         return Counter(
             (c.identity.role, c.socket.transport_name, c.parser.name) for c in self._open
         )
+
+
+def _displaced(connections: Iterable[Connection]) -> Connection | None:
+    """Who makes room, of these from the oldest on: the first that is silent, or else the first."""
+    nameless = [each for each in connections if not each.device]
+    return min(nameless, key=lambda each: not each.socket.is_silent, default=None)
 
 
 def _auth(parser: Parser, raw: Raw) -> Auth:

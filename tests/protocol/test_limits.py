@@ -124,10 +124,16 @@ async def test_a_full_server_asks_to_come_back_whatever_address_is_claimed(small
 
 async def test_a_user_has_so_many_connections(strict: Server) -> None:
     rita = fresh("rita")
-    sessions = [await Session.open(strict.url, "rider", rita) for _ in range(PER_USER)]
+    token, sessions = mint("rider", rita), []
+    for number in range(PER_USER):
+        socket = await WebSocket.open(strict.url)
+        sessions.append(Session(socket, JSON, rita))
+        await socket.receive()
+        socket.send(JSON.connect({"token": token, "device": f"phone-{number}"}))
+        await sessions[-1].hears("session:ready")
     refused = await WebSocket.open(strict.url)
     await refused.receive()
-    refused.send(JSON.connect({"token": mint("rider", rita)}))
+    refused.send(JSON.connect({"token": token}))
     kind, _, error = JSON.read(await refused.receive())
     assert (kind, error["data"]["code"]) == (4, "too_many_connections")
     sessions.append(await Session.open(strict.url, "driver", rita))

@@ -384,8 +384,8 @@ class TestLimits:
         assert connection.socket.authorization == ""
         socket.close()
 
-    async def test_a_user_has_so_many_connections_and_no_more(self, stage: Stage) -> None:
-        sessions = [await stage.open() for _ in range(PER_USER)]
+    async def test_a_user_has_so_many_devices_connected_and_no_more(self, stage: Stage) -> None:
+        sessions = [await stage.open(device=f"phone-{n}") for n in range(PER_USER)]
         refused = await stage.begin()
         kind, _, error = refused.codec.read(await refused.socket.receive())
         assert (kind, error["data"]["code"]) == (4, "too_many_connections")
@@ -395,6 +395,31 @@ class TestLimits:
         await until(lambda: len(list(stage.sessions.all())) == PER_USER + 1)
         sessions.append(await stage.open())
         for session in (*sessions, refused):
+            session.close()
+
+    async def test_the_oldest_connection_without_a_device_makes_room(self, stage: Stage) -> None:
+        phone = await stage.open(device="phone")
+        oldest, older, *newest = [await stage.open() for _ in range(PER_USER - 1)]
+        newest += [await stage.open(), await stage.open(device="tablet")]
+        for replaced in (oldest, older):
+            ended, _ = await replaced.ends()
+            assert ended == [{"code": "replaced", "retry": False}]
+        for session in (phone, *newest):
+            await session.is_alive()
+            session.close()
+
+    async def test_one_that_answers_no_ping_makes_room_before_older_ones(
+        self, stage: Stage
+    ) -> None:
+        sessions = [await stage.open() for _ in range(PER_USER)]
+        silent = list(stage.sessions.all())[1].socket
+        silent.beat(silent.due)
+        assert await sessions[1].socket.receive() == "2"
+        sessions.append(await stage.open())
+        ended, _ = await sessions.pop(1).ends()
+        assert ended == [{"code": "replaced", "retry": False}]
+        for session in sessions:
+            await session.is_alive()
             session.close()
 
     async def test_who_takes_the_place_of_a_connection_is_let_in(self, stage: Stage) -> None:
