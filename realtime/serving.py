@@ -16,6 +16,7 @@ from msgspec import Struct
 from models.errors import Unavailable
 from models.mongo import SchemaError
 from realtime.app import Instance
+from realtime.heads import Runner
 from realtime.scraping import Worker
 from realtime.settings import Settings, Url
 
@@ -115,7 +116,7 @@ async def serve(site: Site, ready: Callable[[], None], signals: Iterable[signal.
 
 def runner_of(app: web.Application) -> web.AppRunner:
     """What speaks HTTP for an application, and waits for nobody for long."""
-    return web.AppRunner(
+    return Runner(
         app,
         handle_signals=False,
         access_log=None,

@@ -3,7 +3,7 @@
 import re
 
 from handlers.access import ACCESS
-from realtime import serving
+from realtime import heads, serving
 from realtime.settings import MIN_SECRET_BYTES, VARIABLES
 from realtime.websocket import AT_ONCE
 from tests.docs.markdown import Document, plain
@@ -43,4 +43,5 @@ def test_the_numbers_are_those_of_the_code() -> None:
     happens = {row["Attack"]: plain(row["What happens"]) for row in SECURITY.table("Attacks")}
     assert f"{serving.SILENT_S:g} s for a request" in happens["handshakes that are not finished"]
     assert f"pieces of {AT_ONCE // 1024} KiB" in happens["a flood of commands"]
+    assert f"an end may take {heads.MAX_UNFINISHED // 1024**2} MiB" in SECURITY.text
     assert f"under {MIN_SECRET_BYTES} bytes" in SECURITY.text
