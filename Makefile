@@ -5,7 +5,7 @@
 
 PYTHON ?=
 
-REQUIREMENTS := setup.cfg pyproject.toml constraints.txt
+REQUIREMENTS = setup.cfg pyproject.toml requirements/$(1).txt
 PEER := bench/peers/node/node_modules/.complete
 TYPES := clients/typescript/node_modules/.complete
 
@@ -77,12 +77,24 @@ format: .venv/test
 	.venv/bin/python -m ruff format .
 	.venv/bin/python -m ruff check --fix .
 
+# requirements/ has, for each purpose, every package with its version and the hashes of its wheels for
+# all platforms: fuzz.txt has all of them, the others some.
+LOCKER := uv==0.13.8
+AS_PINNED := --constraint requirements/fuzz.txt
+
+define pin
+sed -n 's/.*"\(setuptools==[0-9.]*\)".*/\1/p' pyproject.toml | .venv/lock/bin/uv pip compile setup.cfg - \
+	--quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-annotate --no-emit-index-url --no-emit-find-links $(2) --output-file requirements/$(1).txt
+endef
+
 lock: .venv/folder
 	.venv/bin/python -m venv --clear .venv/lock
-	.venv/lock/bin/python -m pip install --quiet --editable '.[bench,embedded,fuzz,test]'
-	{ echo '# Every package with its version, by `make lock`; cryptography has two in setup.cfg.'; \
-		.venv/lock/bin/python -m pip freeze --exclude-editable --exclude cryptography; } > .venv/lock/constraints.txt
-	mv .venv/lock/constraints.txt constraints.txt
+	.venv/lock/bin/python -m pip install --quiet --disable-pip-version-check --no-input $(LOCKER)
+	$(call pin,fuzz,--upgrade --extra bench --extra embedded --extra fuzz --extra test)
+	$(call pin,test,$(AS_PINNED) --extra bench --extra embedded --extra test)
+	$(call pin,bench,$(AS_PINNED) --extra bench --extra embedded)
+	$(call pin,run,$(AS_PINNED) --extra embedded)
 	rm -rf .venv/lock tests/js/package-lock.json bench/peers/node/package-lock.json clients/typescript/package-lock.json
 	cd tests/js && npm install --package-lock-only --no-audit --no-fund
 	cd bench/peers/node && npm install --package-lock-only --no-audit --no-fund
@@ -95,7 +107,8 @@ NODE_PARTS := tests/js bench/peers/node clients/typescript
 
 audit: .venv/auditor
 	@for cryptography in `sed -n 's/^ *\(cryptography==[0-9.]*\).*/\1/p' setup.cfg`; do \
-		{ cat constraints.txt; echo "$$cryptography"; } > .venv/audited.txt; \
+		{ sed -n 's/^\([^ ]*==[^ ;]*\).*/\1/p' requirements/fuzz.txt | grep -v '^cryptography=='; \
+			echo "$$cryptography"; } > .venv/audited.txt; \
 		echo "Looking up the Python packages, with $$cryptography"; \
 		.venv/audit/bin/python -m pip_audit --strict --no-deps --disable-pip --progress-spinner off \
 			--requirement .venv/audited.txt || { \
@@ -122,25 +135,25 @@ clean:
 	rm -rf .venv tests/js/node_modules bench/peers/node/node_modules clients/typescript/node_modules bench/quick
 	rm -rf *.egg-info .mypy_cache .pytest_cache .ruff_cache
 
-.venv/run: .venv/folder $(REQUIREMENTS)
-	$(call install,embedded)
+.venv/run: .venv/folder $(call REQUIREMENTS,run)
+	$(call install,run)
 	@touch .venv/run
 
-.venv/test: .venv/folder $(REQUIREMENTS)
-	$(call install,bench embedded test)
+.venv/test: .venv/folder $(call REQUIREMENTS,test)
+	$(call install,test)
 	@touch .venv/run .venv/bench .venv/test
 
-.venv/fuzzer: .venv/test
+.venv/fuzzer: .venv/test $(call REQUIREMENTS,fuzz)
 	@.venv/bin/python -c '$(FUZZES)' || { \
 		echo 'Fuzzing needs atheris, which there is for Linux on x86-64 with Python 3.11 to 3.13.' >&2; \
 		echo '`make test` tries the corpus and mutilated inputs of it everywhere.' >&2; \
 		exit 1; \
 	}
-	$(call install,bench embedded fuzz test)
+	$(call install,fuzz)
 	@touch .venv/fuzzer
 
-.venv/bench: .venv/folder $(REQUIREMENTS)
-	$(call install,bench embedded)
+.venv/bench: .venv/folder $(call REQUIREMENTS,bench)
+	$(call install,bench)
 	@touch .venv/run .venv/bench
 
 # SecantusDB has no package for Python 3.14 and newer, so these come last.
@@ -162,14 +175,15 @@ SUITABLE := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_inf
 	echo "Making .venv with `"$$python" --version`"; \
 	"$$python" -m venv --clear .venv && pwd -P > .venv/folder
 
-comma := ,
-space := $(subst x, ,x)
+# Nothing is built from source, as what that needs would come without hashes; setuptools, which
+# builds this package, is among them.
+PIP := .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input
 
 define install
 @echo 'Installing into .venv (a minute, the first time)'
 @touch .venv/unfinished
-@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-	--constraint constraints.txt --editable '.[$(subst $(space),$(comma),$(1))]'
+@$(PIP) --require-hashes --only-binary :all: --requirement requirements/$(1).txt
+@$(PIP) --no-deps --no-build-isolation --editable .
 @rm .venv/unfinished
 endef
 

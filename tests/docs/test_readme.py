@@ -43,6 +43,29 @@ def test_the_python_packages_are_those_of_setup_cfg(table: int, extra: str | Non
 
 
 @pytest.mark.parametrize(
+    ("purpose", "extras"),
+    [
+        ("run", ["embedded"]),
+        ("bench", ["bench", "embedded"]),
+        ("test", ["bench", "embedded", "test"]),
+        ("fuzz", ["bench", "embedded", "fuzz", "test"]),
+    ],
+)
+def test_every_package_is_pinned_with_hashes_and_as_for_all_purposes(
+    purpose: str, extras: list[str]
+) -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    listed = [setup["options"]["install_requires"]]
+    listed += [setup["options.extras_require"][extra] for extra in extras]
+    wanted = re.findall(r"^([\w-]+==[\w.]+)", "\n".join(listed), re.MULTILINE)
+    pinned = _pinned(purpose)
+    assert {pin.lower().replace("_", "-") for pin in wanted} <= set(pinned)
+    assert pinned.items() <= _pinned("fuzz").items()
+    assert all(pinned.values())
+
+
+@pytest.mark.parametrize(
     ("table", "folder"),
     [
         (JAVASCRIPT, "tests/js"),
@@ -60,6 +83,14 @@ def test_the_javascript_packages_are_those_of_package_json(table: int, folder: s
 @pytest.mark.parametrize("name", ["ride.mjs", "ride.py"])
 def test_the_examples_are_those_of_the_readme(name: str) -> None:
     assert README.code_named(name) == (ROOT / "examples" / name).read_text("utf-8")
+
+
+def _pinned(purpose: str) -> dict[str, frozenset[str]]:
+    """Each package with its version, and the hashes of its files."""
+    text = (ROOT / "requirements" / f"{purpose}.txt").read_text("utf-8")
+    assert "://" not in text, "the files may come from any index"
+    blocks = re.findall(r"^([\w-]+==[\w.]+)(.*\n(?: +.*\n)*)", text, re.MULTILINE)
+    return {pin: frozenset(re.findall("sha256:[0-9a-f]{64}", more)) for pin, more in blocks}
 
 
 def _packages(table: int) -> Iterable[tuple[str, str]]:
