@@ -34,11 +34,22 @@ help:
 run: .venv/run
 	@exec .venv/bin/python -m realtime serve
 
+# Types are checked beside the tests, and told after them. The tests are collected once before four
+# processes do it: so one of them compiles all modules, and all have them, wherever the shell says
+# that Python shall not keep what it compiled.
 test: setup
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .
-	.venv/bin/python -m mypy
-	.venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal
+	@unset PYTHONDONTWRITEBYTECODE; \
+		.venv/bin/python -m mypy > .venv/types.txt 2>&1 & types=$$!; \
+		trap 'kill $$types; exit 130' INT TERM; \
+		.venv/bin/python -m pytest -qq --collect-only > .venv/collected.txt 2>&1; \
+		echo .venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal; \
+		.venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal; behaviour=$$?; \
+		echo .venv/bin/python -m mypy; \
+		wait $$types; types=$$?; \
+		cat .venv/types.txt; \
+		exit $$((behaviour || types))
 
 # On core 0 and core 1, where nothing else should run meanwhile.
 bench: $(PEER) .venv/bench
