@@ -1,7 +1,7 @@
 """What models.stores promises, on MongoDB."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -44,18 +44,6 @@ PATIENCE = 8
 """Seconds until a refusal that is promised within 5 counts as missing, on a busy machine too."""
 
 Opened = Callable[[], MongoStores]
-
-
-@pytest.fixture(scope="session")
-def mongodb_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with mongodb.server_url(tmp_path_factory.mktemp("mongodb")) as url:
-        yield url
-
-
-@pytest.fixture
-def url(mongodb_url: str) -> Iterator[str]:
-    with mongodb.new_database(mongodb_url) as url:
-        yield url
 
 
 @pytest.fixture

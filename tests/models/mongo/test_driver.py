@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,10 @@ from tests.observers import Notebook
 
 
 @pytest.fixture
-async def collection(tmp_path: Path) -> AsyncIterator[Collection]:
-    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
-        database = Database(url, "unused")
-        yield database.collection("things")
-        await database.close()
+async def collection(url: str) -> AsyncIterator[Collection]:
+    database = Database(url, "unused")
+    yield database.collection("things")
+    await database.close()
 
 
 async def store(collection: Collection, key: str) -> None:
@@ -31,33 +29,31 @@ async def test_a_taken_key_is_a_duplicate(collection: Collection) -> None:
         await collection.upsert({"_id": "a", "n": 1}, {"$set": {"n": 2}})
 
 
-async def test_a_question_that_is_never_answered_holds_up_no_later_one(tmp_path: Path) -> None:
-    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
-        async with mongodb.LossyProxy(url) as proxy:
-            database = Database(proxy.url, "unused")
-            collection = database.collection("things")
-            await store(collection, "a")
-            proxy.swallow_next_question()
-            with pytest.raises(Unavailable):
-                await collection.get("a")
-            assert await collection.get("a") == {"_id": "a"}
-            assert await collection.existing(["a", "b"]) == {"a"}
-            await database.close()
-
-
-async def test_every_call_is_told_with_what_went_wrong(tmp_path: Path) -> None:
-    notebook = Notebook()
-    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
-        database = Database(url, "unused", notebook)
+async def test_a_question_that_is_never_answered_holds_up_no_later_one(url: str) -> None:
+    async with mongodb.LossyProxy(url) as proxy:
+        database = Database(proxy.url, "unused")
         collection = database.collection("things")
         await store(collection, "a")
-        with suppress(Duplicate):
-            await collection.upsert({"_id": "a", "n": 1}, {"$set": {"n": 2}})
-        await collection.insert_each([encoded({"_id": key}) for key in "ab"])
-        await collection.get("a")
-        with suppress(Internal):
-            await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
+        proxy.swallow_next_question()
+        with pytest.raises(Unavailable):
+            await collection.get("a")
+        assert await collection.get("a") == {"_id": "a"}
+        assert await collection.existing(["a", "b"]) == {"a"}
         await database.close()
+
+
+async def test_every_call_is_told_with_what_went_wrong(url: str) -> None:
+    notebook = Notebook()
+    database = Database(url, "unused", notebook)
+    collection = database.collection("things")
+    await store(collection, "a")
+    with suppress(Duplicate):
+        await collection.upsert({"_id": "a", "n": 1}, {"$set": {"n": 2}})
+    await collection.insert_each([encoded({"_id": key}) for key in "ab"])
+    await collection.get("a")
+    with suppress(Internal):
+        await collection.change({"_id": "a"}, {"$nonsense": {"n": 1}})
+    await database.close()
     assert notebook.operations == [
         ("insert_many", ""),
         ("update_one", ""),
@@ -78,19 +74,18 @@ async def test_a_store_that_is_away_is_told() -> None:
     assert notebook.operations == [("ping", "unavailable"), ("find", "unavailable")]
 
 
-async def test_a_call_that_nobody_waits_for_any_longer_is_told(tmp_path: Path) -> None:
+async def test_a_call_that_nobody_waits_for_any_longer_is_told(url: str) -> None:
     notebook = Notebook()
-    with mongodb.server_url(tmp_path) as shared, mongodb.new_database(shared) as url:
-        async with mongodb.LossyProxy(url) as proxy:
-            database = Database(proxy.url, "unused", notebook)
-            collection = database.collection("things")
-            await store(collection, "a")
-            proxy.swallow_next_question()
-            asking = asyncio.create_task(collection.find({}))
-            await asyncio.sleep(0)
-            asking.cancel()
-            await asyncio.wait((asking,))
-            await database.close()
+    async with mongodb.LossyProxy(url) as proxy:
+        database = Database(proxy.url, "unused", notebook)
+        collection = database.collection("things")
+        await store(collection, "a")
+        proxy.swallow_next_question()
+        asking = asyncio.create_task(collection.find({}))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait((asking,))
+        await database.close()
     assert notebook.operations[-1] == ("find", "no_answer")
 
 
