@@ -21,12 +21,16 @@ PACKAGES = ("models", "handlers", "realtime")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 
+Trees = dict[Path, ast.Module]
+
+
 def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
 
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text())
+@pytest.fixture(scope="module")
+def trees() -> Trees:
+    return {path: ast.parse(path.read_text()) for path in MODULES}
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
@@ -51,19 +55,20 @@ def test_there_is_something_to_look_at() -> None:
     assert "realtime.feeds" in {module_name(path) for path in MODULES}
 
 
-@pytest.mark.parametrize("path", MODULES, ids=module_name)
-class TestModules:
-    def test_it_says_in_its_first_line_what_it_is(self, path: Path) -> None:
-        docstring = ast.get_docstring(tree_of(path))
-        assert docstring
-        assert docstring.split("\n\n")[0].rstrip().endswith((".", ":"))
+def test_each_module_says_in_its_first_line_what_it_is(trees: Trees) -> None:
+    for path, tree in trees.items():
+        first, *_ = (ast.get_docstring(tree) or "").split("\n\n")
+        assert first.rstrip().endswith((".", ":")), module_name(path)
 
-    def test_a_synchronous_function_does_not_call_itself_asynchronous(self, path: Path) -> None:
-        assert [f.name for f in functions(tree_of(path)) if f.name.startswith("async_")] == []
 
-    def test_nothing_in_it_asks_whether_it_is_tested(self, path: Path) -> None:
-        words = re.compile(r"pytest|unittest|PYTEST|is_test|TESTING|test_mode")
-        assert words.findall(path.read_text()) == []
+def test_no_synchronous_function_calls_itself_asynchronous(trees: Trees) -> None:
+    named = {f.name for tree in trees.values() for f in functions(tree)}
+    assert [name for name in named if name.startswith("async_")] == []
+
+
+def test_nothing_asks_whether_it_is_tested() -> None:
+    words = re.compile(r"pytest|unittest|PYTEST|is_test|TESTING|test_mode")
+    assert [module_name(path) for path in MODULES if words.search(path.read_text())] == []
 
 
 def test_no_module_is_a_drawer_for_everything() -> None:
@@ -71,22 +76,22 @@ def test_no_module_is_a_drawer_for_everything() -> None:
     assert not names & {"utils", "util", "helpers", "misc", "common", "base"}
 
 
-def test_only_the_settings_read_the_environment() -> None:
+def test_only_the_settings_read_the_environment(trees: Trees) -> None:
     readers = {
         module_name(path)
-        for path in MODULES
-        for node in ast.walk(tree_of(path))
+        for path, tree in trees.items()
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv", "environb")
         if isinstance(node.value, ast.Name) and node.value.id == "os"
     }
     assert readers <= {"realtime.settings"}
 
 
-def test_keys_of_redis_are_named_in_one_module() -> None:
+def test_keys_of_redis_are_named_in_one_module(trees: Trees) -> None:
     named = {
         module_name(path)
-        for path in MODULES
-        for text in texts(tree_of(path))
+        for path, tree in trees.items()
+        for text in texts(tree)
         if "ridewire:" in text
     }
     assert named - {"realtime.__main__"} == {"realtime.keys"}
@@ -105,12 +110,12 @@ def test_each_command_and_each_fact_is_named_once() -> None:
     assert {name for name in names if names.count(name) > 1} == in_both_directions
 
 
-def test_events_are_named_where_they_are_defined_and_nowhere_else() -> None:
+def test_events_are_named_where_they_are_defined_and_nowhere_else(trees: Trees) -> None:
     event = re.compile(r"(trip|chat|driver|control):[a-z]+\Z")
     named = {
         module_name(path)
-        for path in MODULES
-        for text in texts(tree_of(path))
+        for path, tree in trees.items()
+        for text in texts(tree)
         if event.match(text) and "simulation" not in path.parts
     }
     names = {"models.commands", "models.facts", "models.messages", "models.requests"}
