@@ -1,7 +1,7 @@
 """What counting costs: the instruments that one relayed location touches, as the server has them.
 
-`python -m bench.counting` writes a `Counting` as JSON. `tests/bench/test_counting.py` holds what is
-done here against what a server counts of a location, so that it stays the same.
+`python -m bench.counting LOCATIONS` writes a `Counting` as JSON. What is done here is held against
+what a server counts of a location by `tests/bench/test_counting.py`, so that it stays the same.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from realtime.redis_address import RedisAddress
 TOGETHER: Final = 50
 """Locations in one turn of the loop of a server that is busy."""
 ROUNDS: Final = 5
-_LOCATIONS: Final = 200_000
+LOCATIONS: Final = 200_000
 _ADDRESS: Final = "redis://127.0.0.1:6379"
 
 
@@ -59,10 +59,10 @@ def idle(turns: int, locations: int) -> None:
             pass
 
 
-async def counting() -> Counting:
-    """What a process of its own measures on the servers' core."""
+async def counting(locations: int = LOCATIONS) -> Counting:
+    """What a process of its own measures on the servers' core, with so many in each round."""
     process = await asyncio.create_subprocess_exec(
-        *servers.on_server_core(sys.executable, "-m", "bench.counting"),
+        *servers.on_server_core(sys.executable, "-m", "bench.counting", str(locations)),
         cwd=servers.ROOT,
         stdin=DEVNULL,
         stdout=PIPE,
@@ -71,17 +71,17 @@ async def counting() -> Counting:
     return msgspec.json.decode(said, type=Counting)
 
 
-def measured() -> Counting:
+def measured(total: int) -> Counting:
     instruments = Instruments()
     return Counting(
-        alone=tuple(_ns(instruments, 1) for _ in range(ROUNDS)),
-        together=tuple(_ns(instruments, TOGETHER) for _ in range(ROUNDS)),
+        alone=tuple(_ns(instruments, total, 1) for _ in range(ROUNDS)),
+        together=tuple(_ns(instruments, total, TOGETHER) for _ in range(ROUNDS)),
     )
 
 
-def _ns(instruments: Instruments, locations: int) -> float:
-    """Of one location, where so many come in each turn."""
-    turns = _LOCATIONS // locations
+def _ns(instruments: Instruments, total: int, locations: int) -> float:
+    """Of one location of all, where so many come in each turn."""
+    turns = total // locations
     began = time.process_time_ns()
     instruments.count(turns, locations)
     counted = time.process_time_ns()
@@ -91,4 +91,4 @@ def _ns(instruments: Instruments, locations: int) -> float:
 
 
 if __name__ == "__main__":
-    sys.stdout.buffer.write(msgspec.json.encode(measured()) + b"\n")
+    sys.stdout.buffer.write(msgspec.json.encode(measured(int(sys.argv[1]))) + b"\n")

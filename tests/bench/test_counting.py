@@ -89,6 +89,6 @@ async def test_what_is_counted_is_what_a_server_counts_of_a_location(
 
 
 async def test_it_is_measured_on_the_servers_core() -> None:
-    found = await counting.counting()
+    found = await counting.counting(20_000)
     assert len(found.alone) == len(found.together) == counting.ROUNDS
     assert min(found.together) > 0

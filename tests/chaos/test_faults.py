@@ -11,7 +11,7 @@ from chaos.results import details, timelines
 from chaos.round import Plan, run
 
 SEED = 0
-CLIENTS = 24
+CLIENTS = 16
 ANSWERS = 25
 """Between two waves of faults."""
 LONGEST_FAULT_S = 1.0

@@ -104,7 +104,7 @@ async def test_a_session_of_noise_is_answered_or_ended_while_others_are_served(
 ) -> None:
     async with a_ride(server.url):
         session = await Session.open(server.url, "driver", fresh("mallory"), parser)
-        for data in packets_of(parser, 10, 300):
+        for data in packets_of(parser, 10, 120):
             if await _is_ended_by(session, data):
                 assert (session.ended, session.code) in (ENDED, LEFT), data
                 session = await Session.open(server.url, "driver", fresh("mallory"), parser)
@@ -116,7 +116,7 @@ async def test_strangers_noise_is_closed_with_a_code_while_others_are_served(
     server: Server, parser: str
 ) -> None:
     async with a_ride(server.url):
-        for data in packets_of(parser, 20, 1_000):
+        for data in packets_of(parser, 20, 300):
             stranger = await WebSocket.open(server.url)
             stranger.send(_as_message(data), "")
             _, code = await stranger.rest()

@@ -10,7 +10,7 @@ from tests.conftest import Cluster, fresh, mint
 from tests.hostile.raw import HANDSHAKE, UPGRADE, Session, request
 from tests.servers import Server
 
-CLIENTS = 500
+CLIENTS = 150
 
 
 @pytest.fixture
