@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.cases import case
 from tests.conformance.conftest import PATIENT, Mounted
 from tests.conformance.sessions import (
     ACK,
@@ -38,21 +39,19 @@ async def joined(client: Client, request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-async def test_an_event_goes_and_comes_as_it_is(
-    client: Client, joined: str, values: list[Any]
-) -> None:
-    await client.echoes(*values, namespace=joined)
+async def test_an_event_goes_and_comes_as_it_is(client: Client, joined: str) -> None:
+    for what, values in VALUES.items():
+        with case(what):
+            await client.echoes(*values, namespace=joined)
 
 
-@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-async def test_an_event_is_acknowledged_with_what_it_brought(
-    client: Client, joined: str, values: list[Any]
-) -> None:
-    await client.emit("message-with-ack", *values, namespace=joined, id=456)
-    answer = await client.receive()
-    assert answer.kind in (ACK, BINARY_ACK)
-    assert answer == Packet(answer.kind, values, joined, 456)
+async def test_an_event_is_acknowledged_with_what_it_brought(client: Client, joined: str) -> None:
+    for what, values in VALUES.items():
+        with case(what):
+            await client.emit("message-with-ack", *values, namespace=joined, id=456)
+            answer = await client.receive()
+            assert answer.kind in (ACK, BINARY_ACK)
+            assert answer == Packet(answer.kind, values, joined, 456)
 
 
 ONE: Final = '{"_placeholder":true,"num":0}'
@@ -184,10 +183,11 @@ async def test_events_with_and_without_attachments_do_not_mix(client: Client) ->
         assert (await client.receive()).data == ["message-back", number]
 
 
-@pytest.mark.parametrize("count", range(1, 11))
-async def test_up_to_ten_attachments_are_taken(client: Client, count: int) -> None:
+async def test_up_to_ten_attachments_are_taken(client: Client) -> None:
     await client.join()
-    await client.echoes(*[bytes([number]) * number for number in range(count)])
+    for count in range(1, 11):
+        with case(count):
+            await client.echoes(*[bytes([number]) * number for number in range(count)])
 
 
 async def test_attachments_as_large_as_a_message_may_be_are_taken(
@@ -273,14 +273,15 @@ async def test_brackets_around_an_attachment_are_taken_or_close_the_connection(
         assert await client.session.ends() in ([], ['42["message-back",1]'])
 
 
-@pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-async def test_a_client_acknowledges_what_it_was_asked(client: Client, values: list[Any]) -> None:
+async def test_a_client_acknowledges_what_it_was_asked(client: Client) -> None:
     await client.connect("/asking")
-    await client.emit("ask", *values, namespace="/asking")
-    question = await client.receive()
-    assert (question.namespace, question.data) == ("/asking", ["question", *values])
-    await client.send(ACK, values, namespace="/asking", id=question.id)
-    assert (await client.receive()).data == ["answered", *values]
+    for what, values in VALUES.items():
+        with case(what):
+            await client.emit("ask", *values, namespace="/asking")
+            question = await client.receive()
+            assert (question.namespace, question.data) == ("/asking", ["question", *values])
+            await client.send(ACK, values, namespace="/asking", id=question.id)
+            assert (await client.receive()).data == ["answered", *values]
 
 
 async def test_answers_may_come_in_any_order(client: Client) -> None:

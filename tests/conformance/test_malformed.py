@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from tests.cases import case
 from tests.conformance.conftest import Mounted
 from tests.conformance.sessions import (
     EVENT,
@@ -148,43 +149,41 @@ MSGPACK: Final[dict[str, Message]] = {
     **{f"the clients' own {name}": event(name) for name in RESERVED},
 }
 
-PACKETS: Final = [
-    pytest.param(parser, packet, id=f"{parser}: {what}")
-    for parser, packets in (("json", JSON), ("msgpack", MSGPACK))
-    for what, packet in packets.items()
-]
+PACKETS: Final = {"json": JSON, "msgpack": MSGPACK}
 
 
-@pytest.mark.parametrize(("parser", "packet"), PACKETS)
-async def test_it_closes_the_connection_of_who_has_joined(
-    server: Mounted, parser: str, packet: Message
-) -> None:
-    client = await Client.open(server.url, parser)
-    await client.join()
-    await client.session.send(packet, *client.packets(EVENT, ["message", "too late"]))
-    assert isinstance(client.session, OverWebSocket)
-    await client.session.ends_with(NORMAL)
+@pytest.mark.parametrize("parser", PACKETS)
+async def test_it_closes_the_connection_of_who_has_joined(server: Mounted, parser: str) -> None:
+    for what, packet in PACKETS[parser].items():
+        with case(what):
+            client = await Client.open(server.url, parser)
+            await client.join()
+            await client.session.send(packet, *client.packets(EVENT, ["message", "too late"]))
+            assert isinstance(client.session, OverWebSocket)
+            await client.session.ends_with(NORMAL)
 
 
-@pytest.mark.parametrize(("parser", "packet"), PACKETS)
-async def test_it_closes_the_connection_of_a_stranger(
-    server: Mounted, parser: str, packet: Message
-) -> None:
+@pytest.mark.parametrize("parser", PACKETS)
+async def test_it_closes_the_connection_of_a_stranger(server: Mounted, parser: str) -> None:
     """Of which nothing can be known but that its first packet is text or binary."""
-    session = await OverWebSocket.open(server.url, SOCKETIO)
-    await session.send(packet)
-    await session.ends_with(POLICY_VIOLATION)
+    for what, packet in PACKETS[parser].items():
+        with case(what):
+            session = await OverWebSocket.open(server.url, SOCKETIO)
+            await session.send(packet)
+            await session.ends_with(POLICY_VIOLATION)
 
 
-@pytest.mark.parametrize(("parser", "packet"), PACKETS)
-async def test_it_ends_a_session_on_polling(server: Mounted, parser: str, packet: Message) -> None:
-    session = await OverPolling.open(server.url, SOCKETIO)
-    client = Client(session, parser)
-    await client.join()
-    poll = await session.waiting()
-    await session.send(packet, *client.packets(EVENT, ["message", "too late"]))
-    assert (await poll.response()).body == b"1"
-    await session.is_over()
+@pytest.mark.parametrize("parser", PACKETS)
+async def test_it_ends_a_session_on_polling(server: Mounted, parser: str) -> None:
+    for what, packet in PACKETS[parser].items():
+        with case(what):
+            session = await OverPolling.open(server.url, SOCKETIO)
+            client = Client(session, parser)
+            await client.join()
+            poll = await session.waiting()
+            await session.send(packet, *client.packets(EVENT, ["message", "too late"]))
+            assert (await poll.response()).body == b"1"
+            await session.is_over()
 
 
 @pytest.mark.parametrize("parser", ["json", "msgpack"])
