@@ -8,20 +8,23 @@ import aiohttp
 import pytest
 from msgspec import Struct
 
+from realtime.embedded import EmbeddedStores
 from tests.clients import Client
 from tests.conftest import Cluster, Connect, fresh
 from tests.relay import Relay
 from tests.rides import Cast, cast, hears_version, point, say, seqs, where
 from tests.servers import Server
 
+RETURN_WITHIN_S = 30
+
 
 class Behind(Struct, frozen=True):
-    """A server whose stores stand behind relays of the test's, and people on it."""
+    """A server whose stores stand behind relays of the test's."""
 
     server: Server
     mongodb: Relay
     redis: Relay
-    people: Cast
+    stores: EmbeddedStores
 
     async def problems(self) -> dict[str, str]:
         """What `/readyz` says is wrong."""
@@ -30,21 +33,35 @@ class Behind(Struct, frozen=True):
             found: dict[str, str] = (await response.json()).get("problems", {})
             return found
 
+    async def is_whole(self) -> None:
+        """Return as soon as nothing is wrong."""
+        async with asyncio.timeout(RETURN_WITHIN_S):
+            while True:
+                if not await self.problems():
+                    return
+                await asyncio.sleep(0.1)
 
-@pytest.fixture
-async def behind(cluster: Cluster, connect: Connect) -> AsyncIterator[Behind]:
-    stores = cluster.stores
+
+@pytest.fixture(scope="module")
+async def behind(stores: EmbeddedStores) -> AsyncIterator[Behind]:
     async with (
         Relay.to(str(stores.mongodb_url)) as mongodb,
         Relay.to(str(stores.redis_url)) as redis,
     ):
         settings = {"MONGODB_URL": mongodb.url, "REDIS_URL": redis.url}
         server = await Server.start(settings)
-        people = await cast(Cluster(server.url, server.url, stores), connect)
-        yield Behind(server, mongodb, redis, people)
-        mongodb.mend()
-        redis.mend()
+        yield Behind(server, mongodb, redis, stores)
         await server.stop()
+
+
+@pytest.fixture
+async def people(behind: Behind, connect: Connect) -> AsyncIterator[Cast]:
+    """On that server, whose stores are all there, and are there again afterwards."""
+    url = behind.server.url
+    yield await cast(Cluster(url, url, behind.stores), connect)
+    behind.mongodb.mend()
+    behind.redis.mend()
+    await behind.is_whole()
 
 
 def away(behind: Behind, store: str, how: str) -> Relay:
@@ -64,9 +81,8 @@ async def until_it_is_done(client: Client, event: str, payload: dict[str, Any]) 
 
 @pytest.mark.parametrize("how", ["cut", "silence"])
 async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retried(
-    behind: Behind, how: str
+    behind: Behind, people: Cast, how: str
 ) -> None:
-    people = behind.people
     trip_id = await people.trip("accepted")
     await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
     relay = away(behind, "mongodb", how)
@@ -114,9 +130,8 @@ async def test_who_comes_while_mongodb_is_away_is_in_when_it_is_back(
 
 @pytest.mark.parametrize("how", ["cut", "silence"])
 async def test_without_redis_everything_reaches_who_is_on_the_same_instance(
-    behind: Behind, how: str
+    behind: Behind, people: Cast, how: str
 ) -> None:
-    people = behind.people
     trip_id = await people.trip("accepted")
     await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
     relay = away(behind, "redis", how)
