@@ -63,9 +63,8 @@ class SessionHandler:
             *(r.trip.id for r in following.trips if r.trip.relation_of(caller) in PARTIES),
             *(conversation.id for conversation in following.conversations),
         ]
-        (newest, read), (status, sighting) = await asyncio.gather(
-            self._progress(caller.user_id, talks), self._driver(caller)
-        )
+        newest, read = await self._progress(caller.user_id, talks)
+        status, sighting = await self._driver(caller)
         ready = SessionReady(
             user_id=caller.user_id,
             role=caller.role,

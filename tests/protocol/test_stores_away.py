@@ -111,15 +111,15 @@ async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retri
 
 
 async def test_who_comes_while_mongodb_is_away_is_in_when_it_is_back(
-    behind: Behind, connect: Connect
+    behind: Behind, people: Cast, connect: Connect
 ) -> None:
-    trip_id = await behind.people.trip()
+    trip_id = await people.trip()
     move = {"trip_id": trip_id, "status": "unfulfilled"}
     relay = away(behind, "mongodb", "cut")
     coming = asyncio.ensure_future(
-        connect(behind.server.url, "rider", behind.people.rider.user_id, device="another")
+        connect(behind.server.url, "rider", people.rider.user_id, device="another")
     )
-    refused = await behind.people.dispatcher.refused("trip:update", move)
+    refused = await people.dispatcher.refused("trip:update", move)
     assert (refused["code"], coming.done()) == ("unavailable", False)
 
     relay.mend()
