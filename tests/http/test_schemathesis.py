@@ -13,7 +13,8 @@ from realtime.http.documents.schemas.ride import AGENT, DRIVER, RIDER, TRIP_ID
 from tests.conftest import Cluster, mint
 from tests.servers import ROOT
 
-WITHIN_S = 100
+WITHIN_S = 280
+"""As many requests as it makes take a while where others need the processors, too."""
 SETTINGS = """\
 [checks.positive_data_acceptance]
 # A good request may be about a trip that has moved on (412), or that the caller knows (304).
@@ -33,6 +34,7 @@ CALLERS: Mapping[str, Mapping[str, str]] = {
 """Role and user id of who asks, by the ways in which requests are made up."""
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("phases", CALLERS)
 async def test_the_server_does_what_its_document_says(
     phases: str, cluster: Cluster, tmp_path: Path
@@ -61,5 +63,9 @@ async def test_the_server_does_what_its_document_says(
         stdout=PIPE,
         stderr=STDOUT,
     )
-    said, _ = await asyncio.wait_for(process.communicate(), WITHIN_S)
+    try:
+        said, _ = await asyncio.wait_for(process.communicate(), WITHIN_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode == 0, said.decode()

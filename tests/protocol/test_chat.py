@@ -306,6 +306,7 @@ async def test_a_trips_conversation_closes_some_time_after_its_end(
         draft = {"conversation_id": trip_id, "client_id": "one", "text": "hello"}
         sent = await rider.ok("chat:send", draft)
         await agent.ok("trip:update", {"trip_id": trip_id, "status": "cancelled"})
+        await rider.hears("trip:status", where(status="cancelled"))
         for client in (rider, agent):
             error = await client.refused("chat:send", {**draft, "client_id": "two"})
             assert error["code"] == "closed"
