@@ -3,11 +3,10 @@
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from handlers import access
 from handlers.measuring import Meter, points_of
 from handlers.ports import Clock
+from handlers.served import ServedTrips
 from models import stores
 from models.errors import NotFound
 from models.fields import Id, Millis
@@ -16,13 +15,11 @@ from models.identity import Identity
 from models.points import Point
 from models.requests import TripTrack
 from models.simplifying import Simplifier
-from models.tracks import MINUTE_MS, Part, Report, Served, Stint, TrackMinute, parts
+from models.tracks import MINUTE_MS, Part, Report, Stint, TrackMinute, parts
 from models.trips import Relation, Trip
 
 AHEAD_MS: Final = DEFAULT_LIMITS.future_ms
 """How much later than now an accepted point can be."""
-REMEMBERED_MS: Final = 15_000
-"""For how long it is remembered what a driver serves, for a first look."""
 LIVE_MS: Final = 60_000
 """Drivers whose points are no older are looked up together: few trips have ended since."""
 DRIVERS_AT_ONCE: Final = 500
@@ -49,76 +46,47 @@ class Waiting:
         return min(point.ts for point in self.report.points)
 
 
-class _Known(Struct, frozen=True):
-    """What a driver serves, as it was read."""
-
-    trips: Sequence[Served]
-    read_at: Millis
-
-
 class TrackKeeper:
     """Stores points under trips. Twice is as good as once."""
 
     def __init__(self, kept: stores.Stores, clock: Clock) -> None:
-        self._trips = kept.trips
         self._tracks = kept.tracks
         self._clock = clock
         self._meter = Meter(kept)
-        self._known: dict[Id, _Known] = {}
+        self._served = ServedTrips(kept.trips, clock)
 
     async def keep(self, waiting: Sequence[Waiting]) -> int:
-        """Store, at a first look, what belongs to a trip that is known; how many points that was.
+        """Store what belongs to a trip that is stored; how many points that was.
 
-        A trip that was accepted just now may not be stored yet, and one that is remembered may
-        have gone on: `keep_rest` finds what is missing. Raises Unavailable.
+        Raises Unavailable. What was stored before is not stored again. A trip that was accepted
+        just now may not be there yet: some seconds later, when every change is stored that was
+        under way, `finish` finds it.
         """
-        count = 0
-        for some in _by_driver(waiting):
-            await self._learn([each for each in some if not self._is_known(each.report)])
-            count += await self._store(some)
-        return count
-
-    async def keep_rest(self, waiting: Sequence[Waiting]) -> int:
-        """Store what a first look has not; how many points that was. Raises Unavailable.
-
-        To be done some seconds after it, when every change of a trip is stored that was under way.
-        """
+        await self._served.catch_up()
         count = 0
         for some in _by_driver(waiting):
             await self._learn(some)
             count += await self._store(some)
-        for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
-            await self._meter.measure(trip_id)
-        self._forget()
         return count
 
-    def _is_known(self, report: Report) -> bool:
-        """Whether, by what is remembered, the driver serves a trip all the time."""
-        known = self._known.get(report.driver_id)
-        return known is not None and any(
-            stint.since <= report.points[0].ts and report.points[-1].ts < stint.until
-            for trip in known.trips
-            for stint in trip.stints
-            if stint.driver_id == report.driver_id
-        )
+    async def finish(self, waiting: Sequence[Waiting]) -> int:
+        """The same for the last time; rides that have ended are measured. Raises Unavailable."""
+        count = await self.keep(waiting)
+        for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
+            await self._meter.measure(trip_id)
+        return count
 
     async def _learn(self, waiting: Sequence[Waiting]) -> None:
+        """Know what the drivers have served since their oldest points; late ones apart."""
         now = self._clock()
-        live = [each for each in waiting if each.oldest >= now - LIVE_MS]
-        late = [each for each in waiting if each.oldest < now - LIVE_MS]
-        for some in (live, late):
-            await self._read(some, now)
-
-    async def _read(self, waiting: Sequence[Waiting], now: Millis) -> None:
-        """Read what the drivers have served since the oldest of these points."""
-        if not waiting:
-            return
-        found: dict[Id, list[Served]] = {each.report.driver_id: [] for each in waiting}
-        since = max(min(each.oldest for each in waiting), now - LATEST_MS)
-        for trip in await self._trips.served_by(found, since):
-            for driver_id in {stint.driver_id for stint in trip.stints} & found.keys():
-                found[driver_id].append(trip)
-        self._known.update((driver_id, _Known(trips, now)) for driver_id, trips in found.items())
+        live: dict[Id, Millis] = {}
+        late: dict[Id, Millis] = {}
+        for each in waiting:
+            oldest = max(each.oldest, now - LATEST_MS)
+            into = live if oldest >= now - LIVE_MS else late
+            into[each.report.driver_id] = min(oldest, into.get(each.report.driver_id, oldest))
+        for drivers in (late, live):
+            await self._served.learn(drivers)
 
     async def _store(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
@@ -135,7 +103,7 @@ class TrackKeeper:
         """The stints that the driver served, and that the points are not stored for yet."""
         return [
             (trip.trip_id, stint)
-            for trip in self._known[each.report.driver_id].trips
+            for trip in self._served.of(each.report.driver_id)
             for stint in trip.stints
             if stint.driver_id == each.report.driver_id
             and (trip.trip_id, stint.since) not in each.kept_for
@@ -145,14 +113,9 @@ class TrackKeeper:
         """The trips that have ended and have some of these points."""
         return [
             trip.trip_id
-            for trip in self._known[each.report.driver_id].trips
+            for trip in self._served.of(each.report.driver_id)
             if trip.has_ended and trip.stints[-1].until > each.oldest
         ]
-
-    def _forget(self) -> None:
-        oldest = self._clock() - REMEMBERED_MS
-        for driver_id in [d for d, known in self._known.items() if known.read_at < oldest]:
-            del self._known[driver_id]
 
 
 def _by_driver(waiting: Sequence[Waiting]) -> Iterator[list[Waiting]]:

@@ -90,6 +90,12 @@ class Trips(Protocol):
         off. There may be some more among them, and each comes once.
         """
 
+    async def served_lately(self, since: Millis) -> Sequence[Served]:
+        """The trips whose newest change was made then (ms) or later, by the clock of who made it.
+
+        Only those that somebody serves or has served.
+        """
+
     async def set_distance(self, trip_id: Id, distance_m: int) -> None:
         """Note what was driven on a trip that has ended: no change of it, and no version.
 

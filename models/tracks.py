@@ -57,9 +57,14 @@ class Served(Struct, frozen=True):
     stints: Sequence[Stint]
 
     @property
+    def until(self) -> Millis:
+        """When somebody served it last, ms."""
+        return max((stint.until for stint in self.stints), default=0)
+
+    @property
     def has_ended(self) -> bool:
         """Whether nobody serves it any more."""
-        return not any(stint.until == FOREVER for stint in self.stints)
+        return self.until < FOREVER
 
 
 class Part(Struct, frozen=True):

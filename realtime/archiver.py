@@ -114,7 +114,7 @@ class Archiver:
         self._settled_at = now
         due = [h for h in self._held.values() if h.looked_at and h.looked_at <= now - SETTLE_S]
         if due:
-            self._counts["kept"] += await self._keeper.keep_rest(_waiting(due))
+            self._counts["kept"] += await self._keeper.finish(_waiting(due))
             await self._stream.remove([held.entry for held in due])
             for held in due:
                 del self._held[held.entry.id]

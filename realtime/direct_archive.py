@@ -31,7 +31,7 @@ class DirectArchive:
 
         Raises Unavailable.
         """
-        count = await self._first.keep_rest(waiting)
+        count = await self._first.finish(waiting)
         self._due.append((asyncio.get_running_loop().time() + SETTLE_S, waiting))
         self._held += _size(waiting)
         while self._held > MAX_HELD:
@@ -49,7 +49,7 @@ class DirectArchive:
         try:
             while self._due and self._due[0][0] <= until:
                 waiting = self._due[0][1]
-                await self._second.keep_rest(waiting)
+                await self._second.finish(waiting)
                 if self._due and self._due[0][1] is waiting:
                     self._forget_oldest()
         except RidewireError:

@@ -98,12 +98,20 @@ class MongoTrips:
                 for kind in (f"{Role.DRIVER}:", _FORMER)
             ]
             where = {"followers": {"$in": keys}, "chat_until": {"$gte": since}}
-            documents = await self._trips.values(where, "served", "chat_until")
-            for each in documents:
-                found[each["_id"]] = Served(each["_id"], _stints(each))
-            for record in map(record_of, await self._trips.get_many(_running_without(documents))):
-                found[record.trip.id] = Served(record.trip.id, stints(record.trip))
+            found.update((trip.trip_id, trip) for trip in await self._served(where))
         return list(found.values())
+
+    async def served_lately(self, since: Millis) -> Sequence[Served]:
+        return await self._served({"trip.updated_at": within(since, None)})
+
+    async def _served(self, where: Document) -> list[Served]:
+        documents = await self._trips.values(where, "served", "chat_until")
+        older = await self._trips.get_many(_running_without(documents))
+        found = [
+            *(Served(each["_id"], _stints(each)) for each in documents),
+            *(Served(trip.id, stints(trip)) for trip in (record_of(each).trip for each in older)),
+        ]
+        return [trip for trip in found if trip.stints]
 
     async def set_distance(self, trip_id: Id, distance_m: int) -> None:
         await self._trips.change({"_id": trip_id}, {"$max": {"trip.distance_m": distance_m}})

@@ -91,7 +91,7 @@ async def test_what_is_sent_again_is_stored_once(world: World, keeper: TrackKeep
     trip = await served(world, 0, 5_000)
     waiting = report(1_000, 2_000)
     assert await keeper.keep([waiting]) == 2
-    assert await keeper.keep_rest([waiting]) == 0
+    assert await keeper.finish([waiting]) == 0
     await keeper.keep([report(1_000, 2_000)])
     assert await track(world, trip) == [1_000, 2_000]
 
@@ -103,20 +103,9 @@ async def test_a_trip_that_was_stored_a_moment_too_late_is_found_at_the_second_l
     waiting = report(1_000, 2_000)
     await keeper.keep([waiting])
     trip = await served(world, 500, 3_000)
-    assert await keeper.keep_rest([waiting]) == 2
+    assert await keeper.finish([waiting]) == 2
     assert await track(world, trip) == [1_000, 2_000]
     assert await track(world, earlier) == [1_000]
-
-
-async def test_a_trip_that_is_known_to_run_is_not_read_again_at_a_first_look(
-    world: World, keeper: TrackKeeper
-) -> None:
-    trip = await world.trip_in("in_progress")
-    await keeper.keep([report(1_000)])
-    world.clock.now = NOW + 1_500
-    await world.move(ANN, trip, "completed")
-    await keeper.keep([report(1_200, 1_400, 1_600)])
-    assert await track(world, trip) == [1_000, 1_200, 1_400]  # the end is heeded in reading
 
 
 async def test_a_point_that_is_a_week_late_is_in_no_track(
@@ -167,15 +156,15 @@ class TestDistance:
         waiting = report(0, 50_000, 100_000)
         await keeper.keep([waiting])
         assert (await world.stored(trip.id)).trip.distance_m is None
-        await keeper.keep_rest([waiting])
+        await keeper.finish([waiting])
         stored = (await world.stored(trip.id)).trip
         assert (stored.distance_m, stored.duration_ms) == (111, 100_000)
         assert stored.version == trip.version
 
     async def test_late_points_make_it_longer(self, world: World, keeper: TrackKeeper) -> None:
         trip = await served(world, 0, 200_000)
-        await keeper.keep_rest([report(0, 100_000)])
-        await keeper.keep_rest([report(200_000)])
+        await keeper.finish([report(0, 100_000)])
+        await keeper.finish([report(200_000)])
         assert (await world.stored(trip.id)).trip.distance_m == 222
 
     async def test_the_approach_is_not_in_it(self, world: World, keeper: TrackKeeper) -> None:
@@ -184,7 +173,7 @@ class TestDistance:
         for at, status in moves:
             world.clock.now = NOW + at
             trip = await world.move(ANN, trip, status, driver_id="dan")
-        await keeper.keep_rest([report(0, 50_000, 100_000, 200_000)])
+        await keeper.finish([report(0, 50_000, 100_000, 200_000)])
         assert (await world.stored(trip.id)).trip.distance_m == 111
 
     async def test_a_ride_without_a_point_has_none(self, world: World) -> None:

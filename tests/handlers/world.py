@@ -200,6 +200,11 @@ class MemoryTrips:
             if any(s.driver_id in driver_ids and s.until > since for s in trip.stints)
         ]
 
+    async def served_lately(self, since: Millis) -> Sequence[Served]:
+        await _others_first()
+        changed = (r.trip for r in self._records.values() if r.trip.updated_at >= since)
+        return [Served(trip.id, found) for trip in changed if (found := stints(trip))]
+
     async def set_distance(self, trip_id: Id, distance_m: int) -> None:
         await _others_first()
         record = self._records[trip_id]

@@ -776,6 +776,16 @@ class TestServed:
             trips.update_one({"_id": "t1"}, {"$unset": {"served": ""}})
         (found,) = await stores.trips.served_by(["dan"], NOW)
         assert found.stints == [Stint("dan", NOW + 1)]
+        assert await stores.trips.served_lately(NOW) == [found]
+
+    async def test_what_changed_since_then_is_found_unless_nobody_served_it(
+        self, stores: Stores
+    ) -> None:
+        await stores.trips.create(accepted(new_record("t1")))
+        await stores.trips.create(new_record("t2"))
+        (found,) = await stores.trips.served_lately(NOW + 1)
+        assert (found.trip_id, found.stints) == ("t1", [Stint("dan", NOW + 1)])
+        assert await stores.trips.served_lately(NOW + 2) == []
 
     async def test_who_was_taken_off_is_not_told_to_follow(self, stores: Stores) -> None:
         trip = moved(
