@@ -108,7 +108,7 @@ class Archiver:
         self._look_at = now + min(count / POINTS_PER_S, MAX_GATHER_S)
 
     async def _settle(self, now: float) -> None:
-        """The second look, for many at once: every time the same drivers are read again."""
+        """The second look, for many at once: what has changed is read for all of them."""
         if now - self._settled_at < SETTLE_S:
             return
         self._settled_at = now

@@ -32,7 +32,7 @@ class MongoTrips:
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
-        return record_of(await self._creations.once(_document(record), unique))
+        return record_of(await self._creations.once(document_of(record), unique))
 
     async def get(self, trip_id: Id) -> TripRecord | None:
         document = await self._trips.get(trip_id)
@@ -40,7 +40,7 @@ class MongoTrips:
 
     async def replace(self, record: TripRecord, version: int) -> bool:
         expected = {"_id": record.trip.id, "version": version}
-        return await self._trips.replace(expected, _document(record))
+        return await self._trips.replace(expected, document_of(record))
 
     @answering()
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
@@ -132,7 +132,7 @@ class MongoTrips:
         return True
 
 
-def _document(record: TripRecord) -> Document:
+def document_of(record: TripRecord) -> Document:
     """The record, and beside it, flat, what is searched for."""
     trip = record.trip
     document = {
