@@ -170,11 +170,12 @@ class Tracks(Protocol):
     async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
         """Store points of each minute; what is stored already stays as it is.
 
-        What became of each minute is unknown after Unavailable: it may be sent again.
+        What became of each minute is unknown after Unavailable: it may be sent again. Raises
+        Internal when one of them cannot be stored; what became of the others is unknown, too.
         """
 
     async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
-        """The points of some minutes of one trip and driver, oldest first, each `ts` once."""
+        """The points of some minutes of one trip and driver, oldest first, each of them once."""
 
 
 class Revocations(Protocol):

@@ -70,6 +70,7 @@ SWEEP_OFFERS_S: Final = 0.5
 SWEEP_FOLLOWED_S: Final = 1.5
 CHECK_WATCHED_S: Final = 1.0
 FORGET_UNSEEN_S: Final = 1.0
+MEASURE_LAG_S: Final = 0.5
 LOOK_FOR_ETAS_S: Final = 0.1
 FORGET_ETAS_S: Final = 60.0
 SETTLE_S: Final = 1.0
@@ -149,6 +150,7 @@ class Instance:
         instance._tasks.start(instance._drivers.run())
         instance._tasks.start(instance._drivers.availability.run())
         instance._tasks.start(instance._archiver.run())
+        instance._tasks.start(_regularly(MEASURE_LAG_S, instance._archiver.measure_lag))
         instance._tasks.start(instance._direct.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
         instance._tasks.start(_regularly(SETTLE_S, instance._settle))
@@ -346,8 +348,8 @@ class Instance:
         metrics.connections.read = self._sessions.counts
         metrics.refused.elsewhere = lambda: {Unavailable.code: engine.turned_away}
         metrics.skipped.elsewhere = lambda: {(): engine.skipped}
-        metrics.track_waiting.read = lambda: {(): self._archiver.lag.points}
-        metrics.track_lag.read = lambda: {(): self._archiver.lag.seconds}
+        metrics.track_waiting.read = lambda: self._archiver.waiting_points
+        metrics.track_lag.read = lambda: self._archiver.waiting_seconds
         metrics.bus_alive.read = lambda: {(): self._bus.alive}
         metrics.bus_messages.elsewhere = self._bus_counts
         self._bus.on_round_trip = metrics.bus_round_trip.observe
@@ -382,7 +384,7 @@ class Instance:
         return feed.plan if isinstance(feed, TripFeed) else None
 
     async def _forget_unseen(self) -> None:
-        await self._drivers.nearby.forget_unseen(now() - self._presence.stale_ms)
+        await self._drivers.nearby.forget_unseen(now(), self._presence.stale_ms)
 
 
 def _later(in_ms: Millis, call: Callable[[], None]) -> None:

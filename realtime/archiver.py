@@ -7,16 +7,18 @@ removed.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
 from redis.exceptions import RedisError
 
 from handlers.tracks import TrackKeeper, Waiting
-from models.errors import RidewireError
+from models.errors import RidewireError, Unavailable
+from realtime.counting import Key
 from realtime.metrics import Metrics
-from realtime.track_stream import LEASE_S, Entry, Lag, TrackStream
+from realtime.track_stream import AT_ONCE, LEASE_S, Entry, Lag, TrackStream
+from realtime.unsaved import MAX_PORTION
 
 _log = logging.getLogger(__name__)
 
@@ -31,32 +33,56 @@ MAX_HELD: Final = 100_000
 """Points in memory, some 300 bytes each. While there are more, no more are taken."""
 CLEAN_S: Final = 600.0
 
+Keep = Callable[[Sequence[Waiting]], Awaitable[int]]
+
 
 class _Held:
     """An entry that this instance has."""
 
-    __slots__ = ("entry", "looked_at", "waiting")
+    __slots__ = ("entry", "looked_at", "size", "waiting")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
+        self.size = entry.points
         self.waiting = [Waiting(report) for report in entry.reports if report.points]
         self.looked_at: float | None = None
         """When it was looked at for the first time (loop time)."""
 
     @property
-    def size(self) -> int:
-        return sum(len(each.report.points) for each in self.waiting)
+    def is_kept(self) -> bool:
+        """Whether the store has taken some of it."""
+        return any(each.kept_for for each in self.waiting)
 
 
 class Archiver:
     def __init__(self, stream: TrackStream, keeper: TrackKeeper, metrics: Metrics) -> None:
-        self.lag = Lag()
         self._stream = stream
         self._keeper = keeper
         self._counts = metrics.track_points.counts
         self._held: dict[str, _Held] = {}
+        self._size = 0
+        """Points of all that is held."""
+        self._lag: Lag | None = None
+        """None while nobody knows."""
         self._renewed_at = self._look_at = self._settled_at = self._cleaned_at = 0.0
         self._away = False
+
+    @property
+    def waiting_points(self) -> Mapping[Key, float]:
+        """For the metrics; nothing while Redis does not tell."""
+        return {} if self._lag is None else {(): self._lag.points}
+
+    @property
+    def waiting_seconds(self) -> Mapping[Key, float]:
+        """The same of how long the oldest waits."""
+        return {} if self._lag is None else {(): self._lag.seconds}
+
+    async def measure_lag(self) -> None:
+        """Ask Redis, whatever else is being waited for."""
+        try:
+            self._lag = await self._stream.lag()
+        except (RedisError, OSError):
+            self._lag = None
 
     async def run(self) -> None:
         """Work until cancelled; what a store's absence interrupts is done when it is back."""
@@ -70,21 +96,27 @@ class Archiver:
                     _log.warning("tracks wait for their store: %s", error)
                 self._away = True
             except Exception:  # noqa: BLE001 - logged; the next turn may do better
-                _log.exception("points could not be put into tracks")
+                if not self._away:
+                    _log.exception("points could not be put into tracks")
+                self._away = True
 
     async def turn(self) -> None:
         now = asyncio.get_running_loop().time()
-        self.lag = await self._stream.lag()
         await self._take()
         await self._renew(now)
         await self._look(now)
         await self._settle(now)
 
     async def _take(self) -> None:
-        while sum(held.size for held in self._held.values()) < MAX_HELD:
-            taken = await self._stream.take()
+        """Take what there is room for. What cannot be read is put aside at once."""
+        while (room := MAX_HELD - self._size) > 0:
+            taken = await self._stream.take(max(1, min(AT_ONCE, room // MAX_PORTION)))
             for entry in taken:
-                self._held.setdefault(entry.id, _Held(entry))
+                if entry.problem:
+                    await self._set_aside(entry, entry.problem)
+                elif entry.id not in self._held:
+                    self._held[entry.id] = held = _Held(entry)
+                    self._size += held.size
             if not taken:
                 return
 
@@ -101,7 +133,7 @@ class Archiver:
         new = [held for held in self._held.values() if held.looked_at is None]
         if not new or now < self._look_at:
             return
-        self._counts["kept"] += await self._keeper.keep(_waiting(new))
+        await self._sift(new, self._keeper.keep)
         for held in new:
             held.looked_at = now
         count = sum(held.size for held in new)
@@ -114,10 +146,50 @@ class Archiver:
         self._settled_at = now
         due = [h for h in self._held.values() if h.looked_at and h.looked_at <= now - SETTLE_S]
         if due:
-            self._counts["kept"] += await self._keeper.finish(_waiting(due))
-            await self._stream.remove([held.entry for held in due])
-            for held in due:
-                del self._held[held.entry.id]
+            good = await self._sift(due, self._keeper.finish)
+            await self._stream.remove([held.entry for held in good])
+            self._let_go(good)
+
+    async def _sift(self, some: Sequence[_Held], keep: Keep) -> Sequence[_Held]:
+        """Have them kept, and put aside what cannot be; the others.
+
+        Where nothing at all can be kept, it is hardly the points' fault: that waits, like a store's
+        absence.
+        """
+        bad = dict(await self._refused(some, keep))
+        good = [held for held in some if held not in bad]
+        if bad and not any(held.is_kept for held in good):
+            raise next(iter(bad.values()))
+        for held, error in bad.items():
+            await self._set_aside(held.entry, repr(error.__cause__ or error))
+        self._let_go(bad)
+        return good
+
+    async def _refused(self, some: Sequence[_Held], keep: Keep) -> list[tuple[_Held, Exception]]:
+        """Have them kept: all together, or else in halves, until those are found that cannot be."""
+        try:
+            self._counts["kept"] += await keep(_waiting(some))
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, others must not wait for it
+            if len(some) == 1:
+                return [(some[0], error)]
+            half = len(some) // 2
+            return [
+                *await self._refused(some[:half], keep),
+                *await self._refused(some[half:], keep),
+            ]
+        return []
+
+    async def _set_aside(self, entry: Entry, why: str) -> None:
+        _log.error("points are put aside: %s", why, extra={"entry": entry.id})
+        await self._stream.set_aside(entry, why)
+        self._counts["set_aside"] += max(1, entry.points)
+
+    def _let_go(self, some: Iterable[_Held]) -> None:
+        for held in some:
+            del self._held[held.entry.id]
+            self._size -= held.size
 
 
 def _waiting(held: Iterable[_Held]) -> list[Waiting]:

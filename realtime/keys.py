@@ -21,7 +21,8 @@ NEARBY_PLACES: Final = f"{PREFIX}{{nearby}}:places"
 What is in braces has both keys of the index in one slot of a cluster.
 """
 NEARBY_SEEN: Final = f"{PREFIX}{{nearby}}:seen"
-"""Sorted set: the same drivers by when they were seen, ms; drops out who is stale."""
+"""Sorted set: the same drivers by when they were seen, ms by Redis' clock; drops out who is stale.
+"""
 
 
 def channel(room: Room) -> str:
@@ -59,6 +60,13 @@ def track_stream() -> str:
     away.
     """
     return f"{PREFIX}track"
+
+
+def track_set_aside() -> str:
+    """Stream: entries of the track's stream that could not be archived, as they were, with `entry`
+    (its id) and `why`; `realtime.track_stream.MAX_SET_ASIDE` of them, until somebody deletes it.
+    """
+    return f"{PREFIX}track-set-aside"
 
 
 def track_points() -> str:

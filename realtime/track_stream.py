@@ -4,7 +4,6 @@ Whoever takes an entry has it for `LEASE_S`, and longer while it says so; then o
 is removed once it is kept.
 """
 
-import logging
 from collections.abc import Sequence
 from secrets import token_hex
 from typing import Any, Final
@@ -17,20 +16,23 @@ from redis.exceptions import ResponseError
 from models.tracks import Report
 from realtime import keys
 
-_log = logging.getLogger(__name__)
-
 LEASE_S: Final = 10.0
 AT_ONCE: Final = 200
 """Entries of one command."""
 FORGOTTEN_MS: Final = 3_600_000
 """After which time a consumer that has nothing and takes nothing is one that is gone."""
 _GROUP: Final = "archive"
+MAX_SET_ASIDE: Final = 100
+"""Entries that are kept of those that cannot be archived: the newest, of 0.4 MB at most each."""
 _REMOVE: Final = """
 for i, id in ipairs(ARGV) do
     local found = redis.call('XRANGE', KEYS[1], id, id)[1]
     redis.call('XACK', KEYS[1], 'archive', id)
     if found and redis.call('XDEL', KEYS[1], id) == 1 then
-        redis.call('DECRBY', KEYS[2], found[2][2])
+        local points = tonumber(found[2][2])
+        if points then
+            redis.call('DECRBY', KEYS[2], string.format('%d', points))
+        end
     end
 end
 if redis.call('XLEN', KEYS[1]) == 0 then
@@ -41,12 +43,26 @@ end
 an empty one has none.
 """
 
+_SET_ASIDE: Final = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+if found then
+    redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], '*', 'entry', ARGV[1], 'why', ARGV[2],
+        unpack(found[2]))
+end
+"""
+
 _decode: Final = msgspec.msgpack.Decoder(list[Report]).decode
 
 
 class Entry(Struct, frozen=True):
     id: str
     reports: Sequence[Report]
+    problem: str = ""
+    """Why it cannot be read, if it cannot."""
+
+    @property
+    def points(self) -> int:
+        return sum(len(report.points) for report in self.reports)
 
 
 class Lag(Struct, frozen=True):
@@ -63,16 +79,17 @@ class TrackStream:
         self._redis = redis
         self._name = token_hex(8)
         self._remove = redis.register_script(_REMOVE)
+        self._set_aside = redis.register_script(_SET_ASIDE)
 
-    async def take(self) -> list[Entry]:
-        """Entries that nobody has, also because whoever had them is gone."""
+    async def take(self, at_most: int = AT_ONCE) -> list[Entry]:
+        """Entries that nobody has; else those whose owner is gone."""
         try:
-            return await self._new() + await self._abandoned()
+            return await self._new(at_most) or await self._abandoned(at_most)
         except ResponseError as error:
             if not str(error).startswith("NOGROUP"):
                 raise
         await self._create_group()
-        return await self._new()
+        return await self._new(at_most)
 
     async def renew(self, entries: Sequence[Entry]) -> None:
         """Go on having them."""
@@ -85,6 +102,12 @@ class TrackStream:
         for start in range(0, len(entries), AT_ONCE):
             ids = [entry.id for entry in entries[start : start + AT_ONCE]]
             await self._remove(keys=[keys.track_stream(), keys.track_points()], args=ids)
+
+    async def set_aside(self, entry: Entry, why: str) -> None:
+        """Put it where it is in nobody's way, and can be looked at."""
+        both = [keys.track_stream(), keys.track_set_aside()]
+        await self._set_aside(keys=both, args=[entry.id, why, MAX_SET_ASIDE])
+        await self.remove([entry])
 
     async def lag(self) -> Lag:
         points = int(await self._redis.get(keys.track_points()) or 0)
@@ -101,14 +124,14 @@ class TrackStream:
             if consumer["pending"] == 0 and consumer["idle"] > FORGOTTEN_MS:
                 await self._redis.xgroup_delconsumer(keys.track_stream(), _GROUP, consumer["name"])
 
-    async def _new(self) -> list[Entry]:
+    async def _new(self, at_most: int) -> list[Entry]:
         streams: dict[Any, Any] = {keys.track_stream(): ">"}
-        found: Any = await self._redis.xreadgroup(_GROUP, self._name, streams, count=AT_ONCE)
+        found: Any = await self._redis.xreadgroup(_GROUP, self._name, streams, count=at_most)
         return _entries(found[0][1]) if found else []
 
-    async def _abandoned(self) -> list[Entry]:
+    async def _abandoned(self, at_most: int) -> list[Entry]:
         claimed: Any = await self._redis.xautoclaim(
-            keys.track_stream(), _GROUP, self._name, int(1_000 * LEASE_S), count=AT_ONCE
+            keys.track_stream(), _GROUP, self._name, int(1_000 * LEASE_S), count=at_most
         )
         return _entries(claimed[1])
 
@@ -121,16 +144,16 @@ class TrackStream:
 
 
 def _entries(found: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> list[Entry]:
-    """What cannot be read is somebody else's: it is an entry without reports."""
-    return [Entry(_text(entry_id), _reports(fields)) for entry_id, fields in found if fields]
+    return [_entry(_text(entry_id), fields) for entry_id, fields in found if fields]
 
 
-def _reports(fields: dict[bytes, bytes]) -> Sequence[Report]:
+def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
     try:
-        return _decode(fields[b"reports"])
-    except (msgspec.MsgspecError, KeyError):
-        _log.exception("points of a track cannot be read and are dropped")
-        return ()
+        return Entry(entry_id, _decode(fields[b"reports"]))
+    except KeyError:
+        return Entry(entry_id, (), "it has no field of the name reports")
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return Entry(entry_id, (), str(error))
 
 
 def _text(given: bytes | str) -> str:

@@ -12,6 +12,8 @@ MAX_POINTS: Final = 200_000
 """Points for tracks in memory while no store takes them, some 300 bytes each."""
 DRIVERS_AT_ONCE: Final = 500
 _POINTS_AT_ONCE: Final = 2_000
+MAX_PORTION: Final = 2 * _POINTS_AT_ONCE
+"""Points of one write: fewer than this."""
 
 Told = Callable[[bool], None]
 """Is told whether it is safe. It may not fail."""

@@ -100,6 +100,8 @@ class Outcome(Enum):
     REFUSED = auto()
     """By another unique index."""
     UNKNOWN = auto()
+    IMPOSSIBLE = auto()
+    """Refused for what it is, and would be again."""
 
 
 class Duplicate(Exception):
@@ -359,7 +361,7 @@ def _outcomes(error: BulkWriteError, count: int) -> list[Outcome]:
 
 def _refusal(error: Mapping[str, Any]) -> Outcome:
     if error["code"] != _DUPLICATE_KEY:
-        return Outcome.UNKNOWN
+        return Outcome.UNKNOWN if error["code"] in _NOT_NOW else Outcome.IMPOSSIBLE
     return Outcome.ID_TAKEN if "_id" in error.get("keyPattern", ()) else Outcome.REFUSED
 
 

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from models.collections import track_key
+from models.errors import Internal
 from models.mongo.attempts import pauses
 from models.mongo.driver import Collection, Document, Outcome, answering
 from models.points import Point
@@ -38,14 +39,13 @@ class MongoTracks:
 
     async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
         found = await self._collection.get_many([track_key(of) for of in minutes])
-        fixes = [
+        fixes = {
             fix
             for document in found
             for chunk in document["chunks"].values()
             for fix in _decode(chunk)
-        ]
-        of_times = {fix[0]: fix for fix in fixes}
-        return [_point(of_times[ts]) for ts in sorted(of_times)]
+        }
+        return [_point(fix) for fix in sorted(fixes, key=_order)]
 
     def _change(self, of: TrackMinute, points: Sequence[Point]) -> Document:
         chunk = _encode([_fix(point) for point in points])
@@ -58,11 +58,18 @@ class MongoTracks:
         left = changes
         for pause in pauses():
             outcomes = await self._collection.upsert_each(left)
+            if Outcome.IMPOSSIBLE in outcomes:
+                raise Internal("the store refuses a minute of a track")
             tried = zip(left, outcomes, strict=True)
             left = [change for change, outcome in tried if outcome is not Outcome.STORED]
             if not left:
                 return
             await asyncio.sleep(pause)
+
+
+def _order(fix: _Fix) -> tuple[int, int, float, float]:
+    """By time; two phones of a driver may have measured at the same."""
+    return fix[:4]
 
 
 def _fix(point: Point) -> _Fix:

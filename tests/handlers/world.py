@@ -376,20 +376,20 @@ class MemoryRevocations:
 
 class MemoryTracks:
     def __init__(self) -> None:
-        self.points: dict[TrackMinute, dict[Millis, Point]] = {}
+        self.points: dict[TrackMinute, set[Point]] = {}
         self.asked: list[int] = []
         """For how many minutes each reading was."""
 
     async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
         await _others_first()
         for minute, found in points.items():
-            self.points.setdefault(minute, {}).update((point.ts, point) for point in found)
+            self.points.setdefault(minute, set()).update(found)
 
     async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
         await _others_first()
         self.asked.append(len(minutes))
-        found = {ts: p for minute in minutes for ts, p in self.points.get(minute, {}).items()}
-        return [found[ts] for ts in sorted(found)]
+        found = (point for minute in minutes for point in self.points.get(minute, ()))
+        return sorted(found, key=lambda point: (point.ts, point.seq))
 
 
 class MemoryDrivers:
@@ -397,6 +397,7 @@ class MemoryDrivers:
         self._sightings: dict[Id, Sighting] = {}
         self._status: dict[Id, DriverAvailability] = {}
         self.recorded: dict[Id, list[Point]] = {}
+        self.is_full = False
 
     def saw(self, sighting: Sighting, points: Sequence[Point] = ()) -> None:
         self._sightings[sighting.driver_id] = sighting
@@ -405,6 +406,9 @@ class MemoryDrivers:
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         self.recorded.setdefault(driver_id, []).extend(points)
+
+    def has_room(self) -> bool:
+        return not self.is_full
 
     def is_safe(self, _driver_id: Id) -> bool:
         return True

@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from models import collections
-from models.errors import Unavailable
+from models.errors import Internal, Unavailable
 from models.identity import Identity, Role
 from models.messages import Conversation, Draft, Kind, Message, Read
 from models.mongo import MongoStores, SchemaError, connect
@@ -714,6 +714,28 @@ class TestTracks:
         with mongodb.client(url) as behind:
             document: Any = behind.get_default_database()[collections.TRACKS.name].find_one()
         assert len(document["chunks"]) == 3
+
+    async def test_of_two_phones_that_measure_at_the_same_time_none_loses_a_point(
+        self, stores: Stores
+    ) -> None:
+        (first,) = fixes(1)
+        second = replace(first, seq=9, lat=1.0)
+        alike = replace(first, heading=None)
+        for point in (first, second, alike, first):
+            await stores.tracks.add({self.OF: [point]})
+        found = await stores.tracks.read([self.OF])
+        assert (len(found), set(found)) == (3, {first, second, alike})
+
+    async def test_what_mongodb_refuses_for_good_is_told_apart_from_its_absence(
+        self, stores: Stores, url: str
+    ) -> None:
+        other = TrackMinute("t2", "dan", self.OF.minute)
+        with mongodb.client(url) as behind:
+            stored = behind.get_default_database()[collections.TRACKS.name]
+            stored.insert_one({"_id": collections.track_key(self.OF), "chunks": "none"})
+        with pytest.raises(Internal):
+            await stores.tracks.add({self.OF: fixes(1), other: fixes(1)})
+        assert await stores.tracks.read([other]) == fixes(1)
 
     async def test_what_is_not_there_is_no_point(self, stores: Stores) -> None:
         other = TrackMinute("t1", "eve", self.OF.minute)

@@ -1,17 +1,18 @@
 """Points on their way from the stream into tracks, by several instances, one of which may die."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
 from handlers.measuring import points_of
 from handlers.tracks import TrackKeeper
-from models.errors import Unavailable
+from models.errors import Internal, Unavailable
 from models.points import Point, Sighting
-from models.tracks import parts
+from models.tracks import TrackMinute, parts
 from models.trips import Trip
 from realtime import archiver, keys, track_stream
 from realtime.archiver import Archiver
@@ -28,8 +29,9 @@ WITHIN_S = 10
 class Archive:
     """Drivers' points in Redis, and instances that put them into the tracks of a world."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, stop_redis: Callable[[], None]) -> None:
         self.redis = redis
+        self.stop_redis = stop_redis
         self.world = World()
         self.keeper = TrackKeeper(self.world.stores, self.world.clock)
         self.drivers = RedisDrivers(redis, self.keeper.keep, 10_000, Metrics())
@@ -40,9 +42,13 @@ class Archive:
         self.drivers.record("dan", points)
         await self.drivers.flush()
 
-    def instance(self) -> Archiver:
+    def instance(self, metrics: Metrics | None = None) -> Archiver:
         keeper = TrackKeeper(self.world.stores, self.world.clock)
-        return Archiver(TrackStream(self.redis), keeper, Metrics())
+        return Archiver(TrackStream(self.redis), keeper, metrics or Metrics())
+
+    async def set_aside(self) -> list[dict[bytes, bytes]]:
+        found: Any = await self.redis.xrange(keys.track_set_aside())
+        return [fields for _, fields in found]
 
     async def track(self, trip: Trip) -> list[int]:
         return [
@@ -64,7 +70,7 @@ async def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(archiver, "TICK_S", 0.02)
     with EmbeddedStores.start(tmp_path, redis=True, mongodb=False) as own:
         async with RedisAddress.parse(str(own.redis_url)).client() as redis:
-            yield Archive(redis)
+            yield Archive(redis, own.stop)
 
 
 async def until_nothing_waits(archive: Archive, *instances: Archiver) -> None:
@@ -161,12 +167,81 @@ async def test_a_count_that_is_wrong_is_right_again_when_nothing_waits(archive: 
     assert await archive.waiting() == (2, 1)
 
 
-async def test_what_cannot_be_read_does_not_hold_up_the_rest(archive: Archive) -> None:
+class TestPoison:
+    """What cannot be archived is put aside, and holds up nobody."""
+
+    async def test_what_cannot_be_read_is_put_aside_as_it_was(self, archive: Archive) -> None:
+        trip = await archive.world.trip_in("in_progress")
+        await archive.redis.xadd(keys.track_stream(), {"points": 0, "reports": b"no msgpack"})
+        await archive.redis.xadd(keys.track_stream(), {"what": "none of ours"})
+        await archive.reports(1)
+        metrics = Metrics()
+        await until_nothing_waits(archive, archive.instance(metrics))
+        assert await archive.track(trip) == [1]
+        assert metrics.track_points.counts["set_aside"] == 2
+        first, second = await archive.set_aside()
+        assert (first[b"reports"], second[b"what"]) == (b"no msgpack", b"none of ours")
+        assert all(each[b"why"] for each in (first, second))
+
+    async def test_what_the_store_refuses_is_put_aside_when_others_can_be_kept(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        trip = await archive.world.trip_in("in_progress")
+        store = archive.world.stores.tracks.add
+
+        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+            if 2 in {point.seq for some in points.values() for point in some}:
+                raise Internal("the store refuses it")
+            await store(points)
+
+        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        instance = archive.instance()
+        await archive.reports(2)
+        with pytest.raises(Internal):
+            await instance.turn()  # it may be the store's fault
+        assert await archive.waiting() == (1, 1)
+        for seq in (1, 3, 4):
+            await archive.reports(seq)
+        await until_nothing_waits(archive, instance)
+        assert await archive.track(trip) == [1, 3, 4]
+        (refused,) = await archive.set_aside()
+        assert (refused[b"points"], b"refuses" in refused[b"why"]) == (b"1", True)
+
+    async def test_the_oldest_of_many_gives_way(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(track_stream, "MAX_SET_ASIDE", 2)
+        for number in range(3):
+            await archive.redis.xadd(keys.track_stream(), {"what": number})
+        await until_nothing_waits(archive, archive.instance())
+        assert [each[b"what"] for each in await archive.set_aside()] == [b"1", b"2"]
+
+
+async def test_no_more_is_taken_than_there_is_room_for(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archiver, "MAX_HELD", 20)
+    for seq in range(0, 50, 10):
+        await archive.reports(*range(seq, seq + 10))
+    instance = archive.instance()
+    await instance.turn()
+    pending = await archive.redis.xpending(keys.track_stream(), "archive")
+    assert pending["pending"] == 2
     trip = await archive.world.trip_in("in_progress")
-    await archive.redis.xadd(keys.track_stream(), {"points": 0, "reports": b"no msgpack"})
-    await archive.reports(1)
-    await until_nothing_waits(archive, archive.instance())
-    assert await archive.track(trip) == [1]
+    await until_nothing_waits(archive, instance)
+    assert len(await archive.track(trip)) == 50
+
+
+async def test_how_much_waits_is_not_told_while_redis_is_away(archive: Archive) -> None:
+    instance = archive.instance()
+    assert instance.waiting_points == {}
+    await archive.reports(1, 2)
+    await instance.measure_lag()
+    assert instance.waiting_points == {(): 2}
+    assert instance.waiting_seconds[()] >= 0
+    archive.stop_redis()
+    await instance.measure_lag()
+    assert (instance.waiting_points, instance.waiting_seconds) == ({}, {})
 
 
 async def test_consumers_that_are_gone_are_forgotten(
