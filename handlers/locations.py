@@ -7,6 +7,7 @@ from typing import Final
 from handlers.answers import Located, Rejected
 from handlers.pacing import Pace, Pacer
 from handlers.ports import Clock, Drivers, Later, Show
+from models.errors import Unavailable
 from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS, Filter, Limits, Refusal
 from models.points import FilterState, Point, Sighting
@@ -101,7 +102,12 @@ class LocationHandler:
 
         What could not be read as a point arrives as rejected already, at its place. An answer says
         that the points are safe, so what `is_answered` does not wait in memory for its trip.
+
+        Raises Unavailable, and has taken nothing, where they could not be kept: sent again, they
+        must not pass for points that the server has.
         """
+        if is_answered and not self._drivers.has_room():
+            raise Unavailable("there is no room for points until a store takes them")
         now = self._clock()
         accepted: list[Point] = []
         rejected: list[Rejected] = []

@@ -51,6 +51,9 @@ class Drivers(Protocol):
         They are safe with the next write, together with the newest point's filter state.
         """
 
+    def has_room(self) -> bool:
+        """Whether points that are recorded now are kept. Else they are dropped."""
+
     def is_safe(self, driver_id: Id) -> bool:
         """Whether all that was recorded of the driver would outlive this process."""
 

@@ -99,6 +99,9 @@ class RedisDrivers:
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         self._unsaved.record(driver_id, points)
 
+    def has_room(self) -> bool:
+        return not self._unsaved.is_full
+
     def is_safe(self, driver_id: Id) -> bool:
         return not (self._unsaved.has_points(driver_id) or self._unsaved.is_full)
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from handlers.answers import Located, Rejected
 from handlers.locations import LocationHandler, Reporter
 from models import rooms
+from models.errors import Unavailable
 from models.facts import TripLocation
 from models.points import Point, Sighting
 from tests.handlers.world import LOCATIONS_PER_S, NOW, Told, World
@@ -347,6 +348,23 @@ class TestRecording:
         idle = Driver(world, trips=())
         self.lives(idle, seconds=60)
         assert self.recorded(idle) == []
+
+    def test_what_there_is_no_room_for_is_not_taken_and_may_be_sent_again(
+        self, world: World, driver: Driver
+    ) -> None:
+        world.drivers.is_full = True
+        with pytest.raises(Unavailable):
+            driver.reports(point(0), is_answered=True)
+        world.drivers.is_full = False
+        assert driver.reports(point(0), is_answered=True).accepted == 1
+        assert world.drivers.recorded["dan"] == [point(0)]
+
+    def test_who_looks_sees_even_what_there_is_no_room_for(
+        self, world: World, driver: Driver
+    ) -> None:
+        world.drivers.is_full = True
+        driver.reports(point(0))
+        assert driver.shown() == [0]
 
     def test_what_is_answered_though_no_trip_is_heard_of(self, world: World) -> None:
         idle = Driver(world, trips=())
