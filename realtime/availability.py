@@ -29,16 +29,22 @@ for i, key in ipairs(KEYS) do
 end
 """
 _SAY_AGAIN: Final = """
-local said = {}
+local said = redis.call('MGET', unpack(KEYS))
 for i, key in ipairs(KEYS) do
-    said[i] = redis.call('GET', key) or ARGV[i + 1]
-    if said[i] ~= '' then
-        redis.call('SET', key, said[i], 'EX', ARGV[1])
+    if not said[i] then
+        said[i] = ARGV[i + 1]
+        if said[i] ~= '' then
+            redis.call('SET', key, said[i], 'EX', ARGV[1])
+        end
     end
 end
 return said
 """
-"""Sets what is missing, and returns what is there then: what was said last, by whichever way."""
+"""Sets what is missing, and returns what is there then: what was said last, by whichever way.
+
+What is there is not written again. If it comes to its end while the driver is connected, it is
+missing, and said again.
+"""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 

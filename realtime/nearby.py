@@ -63,6 +63,8 @@ class NearbyIndex:
         self._known = known
         self._noted: dict[Id, Millis] = {}
         """When those were seen last whose place was written from here."""
+        self._ahead_ms = 0
+        """By how much the clock here is ahead of Redis', by which all instances write and drop."""
         self._search = redis.register_script(_SEARCH)
         self._prune = redis.register_script(_PRUNE)
 
@@ -79,7 +81,8 @@ class NearbyIndex:
             return
         async with self._redis.pipeline(transaction=True) as both:
             both.geoadd(keys.NEARBY_PLACES, places)
-            both.zadd(keys.NEARBY_SEEN, seen, gt=True)
+            scores = {who: seen_at - self._ahead_ms for who, seen_at in seen.items()}
+            both.zadd(keys.NEARBY_SEEN, scores, gt=True)
             for key in _INDEX:
                 both.expire(key, keys.NEARBY_TTL_S)
             await both.execute()
@@ -106,13 +109,19 @@ class NearbyIndex:
         except _UNREACHABLE as error:
             raise Unavailable("where drivers are cannot be told now") from error
 
-    async def forget_unseen(self, since: Millis) -> None:
-        """Drop the drivers who were not seen since then. While Redis is away, it has to wait."""
-        before = since - EVERY_MS  # they may have been seen later than was noted
+    async def forget_unseen(self, now: Millis, unseen_ms: Millis) -> None:
+        """Drop the drivers who have not been seen for so long. While Redis is away, it has to wait.
+
+        `now` is the clock here. Another instance's may be wrong: that drops nobody who is seen.
+        """
+        before = now - unseen_ms - EVERY_MS  # they may have been seen later than was noted
         self._noted = {who: at for who, at in self._noted.items() if at >= before}
         with suppress(*_UNREACHABLE):
             async with asyncio.timeout(WITHIN_S):
-                while await self._prune(keys=_INDEX, args=[before, PRUNED_AT_ONCE]):
+                seconds, micros = await self._redis.time()
+                self._ahead_ms = now - (seconds * 1_000 + micros // 1_000)
+                args = [before - self._ahead_ms, PRUNED_AT_ONCE]
+                while await self._prune(keys=_INDEX, args=args):
                     pass
 
     async def _read(self, driver_ids: Sequence[Id]) -> Sequence[Candidate]:

@@ -46,6 +46,16 @@ async def test_what_was_said_elsewhere_is_learned(redis: Redis) -> None:
     assert here.known(dan) is BUSY
 
 
+async def test_what_redis_has_is_not_written_again(redis: Redis) -> None:
+    here, dan = Availability(redis), fresh("dan")
+    here.came(dan, None)
+    await here.set(dan, AVAILABLE)
+    await redis.expire(keys.driver_status(dan), 100)
+    await here.say_again()
+    assert await redis.ttl(keys.driver_status(dan)) <= 100
+    assert here.known(dan) is AVAILABLE
+
+
 async def test_who_has_left_is_not_spoken_for(redis: Redis) -> None:
     here, dan = Availability(redis), fresh("dan")
     here.came(dan, AVAILABLE)

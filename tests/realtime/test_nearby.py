@@ -74,15 +74,24 @@ async def test_who_is_at_a_pole_is_left_out_and_keeps_nobody_out(index: NearbyIn
 
 
 async def test_who_is_not_seen_any_more_is_forgotten(index: NearbyIndex) -> None:
-    dan, eve = fresh("dan"), fresh("eve")
-    await index.note([seen(dan, -44, 10, 10_000), seen(eve, -44, 10, 20_000)])
-    await index.note([seen(dan, -44, 10, 5_000)])
-    await index.forget_unseen(10_000 + EVERY_MS)
-    assert await found(index, -44, 10) == 2
-    await index.forget_unseen(20_000 + EVERY_MS)
-    assert await found(index, -44, 10) == 1
-    await index.forget_unseen(20_001 + EVERY_MS)
-    assert await found(index, -44, 10) == 0
+    dan, eve, at = fresh("dan"), fresh("eve"), now()
+    await index.note([seen(dan, -44, 10, at - 60_000), seen(eve, -44, 10, at - 30_000)])
+    await index.note([seen(dan, -44, 10, at - 65_000)])
+    for unseen_ms, left in ((70_000, 2), (45_000, 1), (20_000, 0)):
+        await index.forget_unseen(at, unseen_ms)
+        assert await found(index, -44, 10) == left
+
+
+async def test_a_clock_that_is_wrong_takes_nobody_from_the_others(stores: EmbeddedStores) -> None:
+    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+        right, wrong = NearbyIndex(redis, known), NearbyIndex(redis, known)
+        hour = 3_600_000
+        for index, ahead in ((right, 0), (wrong, hour)):
+            await index.forget_unseen(now() + ahead, 10_000)
+            await index.note([seen(fresh("dan"), -47, 10, now() + ahead)])
+        for index, ahead in ((right, 0), (wrong, hour)):
+            await index.forget_unseen(now() + ahead, 10_000)
+        assert await found(right, -47, 10) == 2
 
 
 async def test_a_place_is_put_right_now_and_then(index: NearbyIndex) -> None:
@@ -101,4 +110,4 @@ async def test_without_redis_nobody_can_tell(stores: EmbeddedStores) -> None:
             away = NearbyIndex(redis, known)
             with pytest.raises(Unavailable):
                 await away.around(0, 0, 1_000, 10)
-            await away.forget_unseen(0)
+            await away.forget_unseen(0, 0)
