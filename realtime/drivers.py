@@ -34,6 +34,7 @@ MAX_AT_ONCE: Final = 500
 """Keys in one command."""
 READ_WITHIN_S: Final = 1.0
 WRITE_WITHIN_S: Final = 2.0
+"""For one command, or else Redis is away; and for all of a flush: the rest is the next one's."""
 PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
@@ -172,8 +173,7 @@ class RedisDrivers:
         if loop.time() < self._written_again_at:
             return await self._keep_directly(writing)
         try:
-            async with asyncio.timeout(WRITE_WITHIN_S):
-                await self._write(writing)
+            await self._write(writing)
         except _UNREACHABLE as error:
             self._written_again_at = loop.time() + PAUSE_S
             if not self._away:
@@ -185,29 +185,36 @@ class RedisDrivers:
 
     async def _write(self, writing: Unsaved) -> None:
         """Portion by portion. A full stream takes no points, and of no driver the later first."""
+        until = asyncio.get_running_loop().time() + WRITE_WITHIN_S
         for portion in list(writing.portions()):
-            reports = _encode(portion.points) if portion.points else b""
-            is_written = await self._put(
-                keys=[
-                    keys.track_stream(),
-                    keys.track_points(),
-                    *(keys.sighting(sighting.driver_id) for sighting in portion.sightings),
-                ],
-                args=[
-                    *(keys.SIGHTING_TTL_S, self._max_points, portion.count, reports),
-                    *map(packed, portion.sightings),
-                ],
-            )
-            if not is_written:
+            if asyncio.get_running_loop().time() > until or not await self._is_put(portion):
                 return
             writing.saved(portion)
             self._counts["buffered"] += portion.count
 
+    async def _is_put(self, portion: Portion) -> bool:
+        """Whether the stream had room for its points; if not, nothing was written."""
+        async with asyncio.timeout(WRITE_WITHIN_S):
+            reports = _encode(portion.points) if portion.points else b""
+            return bool(
+                await self._put(
+                    keys=[
+                        keys.track_stream(),
+                        keys.track_points(),
+                        *(keys.sighting(sighting.driver_id) for sighting in portion.sightings),
+                    ],
+                    args=[
+                        *(keys.SIGHTING_TTL_S, self._max_points, portion.count, reports),
+                        *map(packed, portion.sightings),
+                    ],
+                )
+            )
+
     async def _place(self, seen: Sequence[Sighting]) -> None:
         """Have them found nearby. Points are safe without it: nobody waits for it."""
         try:
-            async with asyncio.timeout(WRITE_WITHIN_S):
-                for start in range(0, len(seen), MAX_AT_ONCE):
+            for start in range(0, len(seen), MAX_AT_ONCE):
+                async with asyncio.timeout(WRITE_WITHIN_S):
                     await self.nearby.note(seen[start : start + MAX_AT_ONCE])
         except _UNREACHABLE as error:
             if not self._is_misplaced:
