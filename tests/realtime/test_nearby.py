@@ -88,7 +88,8 @@ async def test_a_clock_that_is_wrong_takes_nobody_from_the_others(stores: Embedd
         hour = 3_600_000
         for index, ahead in ((right, 0), (wrong, hour)):
             await index.forget_unseen(now() + ahead, 10_000)
-            await index.note([seen(fresh("dan"), -47, 10, now() + ahead)])
+            gone, here = now() + ahead - 60_000, now() + ahead
+            await index.note([seen(fresh("eve"), -47, 10, gone), seen(fresh("dan"), -47, 10, here)])
         for index, ahead in ((right, 0), (wrong, hour)):
             await index.forget_unseen(now() + ahead, 10_000)
         assert await found(right, -47, 10) == 2
