@@ -48,9 +48,10 @@ if count > 0 then
     redis.call('XADD', stream, '*', 'points', count, 'reports', ARGV[4])
     redis.call('INCRBY', waiting, count)
 end
+local stored = #KEYS > 2 and redis.call('MGET', unpack(KEYS, 3))
 for i = 3, #KEYS do
-    local ts = tonumber(redis.call('GETRANGE', KEYS[i], 0, {TIME_DIGITS - 1}))
-    local sighting = ARGV[i + 2]
+    local before, sighting = stored[i - 2], ARGV[i + 2]
+    local ts = before and tonumber(string.sub(before, 1, {TIME_DIGITS}))
     if not ts or ts <= tonumber(string.sub(sighting, 1, {TIME_DIGITS})) then
         redis.call('SET', KEYS[i], sighting, 'EX', ARGV[1])
     end
