@@ -23,7 +23,6 @@ async def test_what_is_archived_is_measured_and_all_there(monkeypatch: pytest.Mo
 async def test_drivers_who_report_are_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(nearby, "_READY_S", 3.0)
     monkeypatch.setattr(nearby, "SEARCHES", ((100_000, 20),))
     await nearby.run(drivers=40, instances=1, seconds=0.5)
     assert "20 asked for, 20 found" in capsys.readouterr().out

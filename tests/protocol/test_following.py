@@ -175,7 +175,7 @@ async def test_a_viewer_sees_the_trip_without_people_and_chat(
     cluster: Cluster, connect: Connect, kind: str, parser: str
 ) -> None:
     people = await cast(cluster, connect)
-    trip_id = await people.trip("accepted", pin="4711", metadata={"bags": 1})
+    trip_id = await people.trip("accepted", pin="se-cret", metadata={"bags": 1})
     marker = await people.trip("accepted")
     await say(people.rider, trip_id, "hello")
     await people.rider.ok("chat:receipt", {"conversation_id": trip_id, "read_seq": 1})
@@ -234,7 +234,7 @@ async def test_a_viewer_sees_the_trip_without_people_and_chat(
         "trip:driver",
         "trip:eta",
     }
-    for secret in ("hello", "4711", people.rider.user_id, people.driver.user_id, "ill", "bags"):
+    for secret in ("hello", "se-cret", people.rider.user_id, people.driver.user_id, "ill", "bags"):
         assert secret not in repr(viewer.events)
 
 

@@ -74,11 +74,11 @@ async def test_the_pin_is_shown_to_rider_agents_and_service_but_never_to_a_drive
     cluster: Cluster, connect: Connect
 ) -> None:
     people = await cast(cluster, connect)
-    trip_id = await people.trip("accepted", pin="4711")
+    trip_id = await people.trip("accepted", pin="se-cret")
     agent = await connect(cluster.first, "agent", fresh("agent"))
     for client in (people.rider, people.dispatcher, agent):
         snapshot = await client.ok("trip:subscribe", {"trip_id": trip_id})
-        assert snapshot["trip"]["pin"] == "4711"
+        assert snapshot["trip"]["pin"] == "se-cret"
     snapshot = await people.driver.ok("trip:subscribe", {"trip_id": trip_id})
     assert "pin" not in snapshot["trip"]
     arriving = {"trip_id": trip_id, "status": "arriving"}
@@ -88,8 +88,8 @@ async def test_the_pin_is_shown_to_rider_agents_and_service_but_never_to_a_drive
         for role, client in (("driver", people.driver), ("rider", people.rider))
     }
     assert "pin" not in devices["driver"].heard("session:ready")[0]["trips"][0]
-    assert devices["rider"].heard("session:ready")[0]["trips"][0]["pin"] == "4711"
-    assert "4711" not in repr(people.driver.events + devices["driver"].events)
+    assert devices["rider"].heard("session:ready")[0]["trips"][0]["pin"] == "se-cret"
+    assert "se-cret" not in repr(people.driver.events + devices["driver"].events)
 
 
 async def test_staff_names_the_rider_and_a_rider_nobody_but_itself(
