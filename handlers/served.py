@@ -52,15 +52,23 @@ class ServedTrips:
         self._clock = clock
         self._drivers: dict[Id, _Driver] = {}
         self._caught_up_at = self._tidied_at = clock()
+        self._distrusted_until: Millis = 0
 
     def of(self, driver_id: Id) -> Collection[Served]:
         """The trips of a driver that was learned."""
         return self._drivers[driver_id].trips.values()
 
+    def distrust(self) -> None:
+        """The store did not answer: a change may show long after the time that it bears.
+
+        For a while after its return drivers are read anew.
+        """
+        self._distrusted_until = self._clock() + OVERLAP_MS
+
     async def catch_up(self) -> None:
         """Know every change that was stored before this was called. Raises Unavailable."""
         now = self._clock()
-        if not 0 <= now - self._caught_up_at <= MAX_GAP_MS:
+        if now < self._distrusted_until or not 0 <= now - self._caught_up_at <= MAX_GAP_MS:
             self._drivers.clear()
         if self._drivers:
             for trip in await self._trips.served_lately(self._caught_up_at - OVERLAP_MS):

@@ -45,17 +45,13 @@ class SessionHandler:
         self._clock = clock
 
     async def following(self, caller: Identity) -> Followed:
-        return Followed(*await asyncio.gather(self._trips(caller), self._conversations(caller)))
-
-    async def _trips(self, caller: Identity) -> Sequence[TripRecord]:
-        if caller.role not in FOLLOWERS:
-            return ()
-        return await self._stores.trips.followed_by(caller.key, self._clock())
-
-    async def _conversations(self, caller: Identity) -> Sequence[Conversation]:
-        if caller.role is Role.VIEWER:
-            return ()
-        return await self._stores.conversations.open_with(caller.user_id)
+        trips: Sequence[TripRecord] = ()
+        if caller.role in FOLLOWERS:
+            trips = await self._stores.trips.followed_by(caller.key, self._clock())
+        conversations: Sequence[Conversation] = ()
+        if caller.role is not Role.VIEWER:
+            conversations = await self._stores.conversations.open_with(caller.user_id)
+        return Followed(trips, conversations)
 
     async def opening(self, caller: Identity, following: Followed) -> Opening:
         """All that `session:ready` says of what the connection follows."""

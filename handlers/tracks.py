@@ -8,7 +8,7 @@ from handlers.measuring import Meter, points_of
 from handlers.ports import Clock
 from handlers.served import ServedTrips
 from models import stores
-from models.errors import NotFound
+from models.errors import NotFound, Unavailable
 from models.fields import Id, Millis
 from models.filter import DEFAULT_LIMITS
 from models.identity import Identity
@@ -62,18 +62,26 @@ class TrackKeeper:
         just now may not be there yet: some seconds later, when every change is stored that was
         under way, `finish` finds it.
         """
-        await self._served.catch_up()
-        count = 0
-        for some in _by_driver(waiting):
-            await self._learn(some)
-            count += await self._store(some)
+        try:
+            await self._served.catch_up()
+            count = 0
+            for some in _by_driver(waiting):
+                await self._learn(some)
+                count += await self._store(some)
+        except Unavailable:
+            self._served.distrust()
+            raise
         return count
 
-    async def finish(self, waiting: Sequence[Waiting]) -> int:
-        """The same for the last time; rides that have ended are measured. Raises Unavailable."""
-        count = await self.keep(waiting)
+    async def measure(self, waiting: Sequence[Waiting]) -> None:
+        """Measure the rides that have ended, of those that were kept. Raises Unavailable."""
         for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
             await self._meter.measure(trip_id)
+
+    async def finish(self, waiting: Sequence[Waiting]) -> int:
+        """Keep them for the last time, and measure. Raises Unavailable."""
+        count = await self.keep(waiting)
+        await self.measure(waiting)
         return count
 
     async def _learn(self, waiting: Sequence[Waiting]) -> None:
@@ -90,13 +98,16 @@ class TrackKeeper:
 
     async def _store(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
-        for each in waiting:
-            for trip_id, stint in self._missing(each):
-                _sort(each.report, trip_id, stint, found)
+        sorted_in = [
+            (each, (trip_id, stint.since))
+            for each in waiting
+            for trip_id, stint in self._missing(each)
+            if _sort(each.report, trip_id, stint, found)
+        ]
         if found:
             await self._tracks.add(found)
-        for each in waiting:
-            each.kept_for.update((trip_id, stint.since) for trip_id, stint in self._missing(each))
+        for each, stored in sorted_in:
+            each.kept_for.add(stored)
         return sum(map(len, found.values()))
 
     def _missing(self, each: Waiting) -> list[tuple[Id, Stint]]:
@@ -136,8 +147,8 @@ def _by_driver(waiting: Sequence[Waiting]) -> Iterator[list[Waiting]]:
         yield some
 
 
-def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> None:
-    """Put the points of a stint into their minutes."""
+def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> bool:
+    """Put the points of a stint into their minutes; whether there were any."""
     minute, into = -1, list[Point]()
     for point in report.points:
         if stint.since <= point.ts < stint.until:
@@ -145,6 +156,7 @@ def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, li
                 minute = point.ts // MINUTE_MS
                 into = found.setdefault(TrackMinute(trip_id, report.driver_id, minute), [])
             into.append(point)
+    return minute >= 0
 
 
 class TrackReading:

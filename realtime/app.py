@@ -176,7 +176,7 @@ class Instance:
         )
         await self._gateway.engine.stop()
         await self._tasks.stop()
-        await self._drivers.flush()
+        await self._drivers.finish(finish_s)
         await self._direct.settle(inf)
         if self._osrm is not None:
             await self._osrm.close()

@@ -7,7 +7,7 @@ removed.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Final
 
@@ -33,8 +33,6 @@ MAX_HELD: Final = 100_000
 """Points in memory, some 300 bytes each. While there are more, no more are taken."""
 CLEAN_S: Final = 600.0
 
-Keep = Callable[[Sequence[Waiting]], Awaitable[int]]
-
 
 class _Held:
     """An entry that this instance has."""
@@ -47,11 +45,6 @@ class _Held:
         self.waiting = [Waiting(report) for report in entry.reports if report.points]
         self.looked_at: float | None = None
         """When it was looked at for the first time (loop time)."""
-
-    @property
-    def is_kept(self) -> bool:
-        """Whether the store has taken some of it."""
-        return any(each.kept_for for each in self.waiting)
 
 
 class Archiver:
@@ -66,6 +59,7 @@ class Archiver:
         """None while nobody knows."""
         self._renewed_at = self._look_at = self._settled_at = self._cleaned_at = 0.0
         self._away = False
+        self._is_refused = False
 
     @property
     def waiting_points(self) -> Mapping[Key, float]:
@@ -133,8 +127,7 @@ class Archiver:
         new = [held for held in self._held.values() if held.looked_at is None]
         if not new or now < self._look_at:
             return
-        await self._sift(new, self._keeper.keep)
-        for held in new:
+        for held in await self._sift(new):
             held.looked_at = now
         count = sum(held.size for held in new)
         self._look_at = now + min(count / POINTS_PER_S, MAX_GATHER_S)
@@ -146,39 +139,49 @@ class Archiver:
         self._settled_at = now
         due = [h for h in self._held.values() if h.looked_at and h.looked_at <= now - SETTLE_S]
         if due:
-            good = await self._sift(due, self._keeper.finish)
+            good = await self._sift(due)
+            await self._measure(good)
             await self._stream.remove([held.entry for held in good])
             self._let_go(good)
 
-    async def _sift(self, some: Sequence[_Held], keep: Keep) -> Sequence[_Held]:
+    async def _measure(self, kept: Sequence[_Held]) -> None:
+        try:
+            await self._keeper.measure(_waiting(kept))
+        except Unavailable:
+            raise
+        except Exception:  # noqa: BLE001 - the points are kept, and whoever reads them measures
+            _log.exception("rides could not be measured")
+
+    async def _sift(self, some: Sequence[_Held]) -> Sequence[_Held]:
         """Have them kept, and put aside what cannot be; the others.
 
-        Where nothing at all can be kept, it is hardly the points' fault: that waits, like a store's
-        absence.
+        Where nothing at all was stored, it is hardly the points' fault: then they wait, and are
+        tried again with others.
         """
-        bad = dict(await self._refused(some, keep))
-        good = [held for held in some if held not in bad]
-        if bad and not any(held.is_kept for held in good):
-            raise next(iter(bad.values()))
-        for held, error in bad.items():
-            await self._set_aside(held.entry, repr(error.__cause__ or error))
-        self._let_go(bad)
-        return good
+        before = self._counts["kept"]
+        bad = dict(await self._refused(some))
+        is_refusing = bool(bad) and self._counts["kept"] == before
+        if is_refusing and not self._is_refused:
+            _log.error("points wait: MongoDB refuses them", exc_info=next(iter(bad.values())))
+        self._is_refused = is_refusing
+        if not is_refusing:
+            for held, error in bad.items():
+                await self._set_aside(held.entry, repr(error.__cause__ or error))
+            self._let_go(bad)
+        return [held for held in some if held not in bad]
 
-    async def _refused(self, some: Sequence[_Held], keep: Keep) -> list[tuple[_Held, Exception]]:
+    async def _refused(self, some: Sequence[_Held]) -> list[tuple[_Held, Exception]]:
         """Have them kept: all together, or else in halves, until those are found that cannot be."""
         try:
-            self._counts["kept"] += await keep(_waiting(some))
+            count = await self._keeper.keep(_waiting(some))
         except Unavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, others must not wait for it
             if len(some) == 1:
                 return [(some[0], error)]
             half = len(some) // 2
-            return [
-                *await self._refused(some[:half], keep),
-                *await self._refused(some[half:], keep),
-            ]
+            return [*await self._refused(some[:half]), *await self._refused(some[half:])]
+        self._counts["kept"] += count
         return []
 
     async def _set_aside(self, entry: Entry, why: str) -> None:

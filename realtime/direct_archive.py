@@ -4,6 +4,7 @@ A trip that was being accepted as its first points came is stored by the second 
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -11,8 +12,10 @@ from typing import Final
 from handlers.ports import Clock
 from handlers.tracks import TrackKeeper, Waiting
 from models import stores
-from models.errors import RidewireError
+from models.errors import Unavailable
 from realtime.archiver import MAX_HELD, SETTLE_S
+
+_log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
 
@@ -46,14 +49,16 @@ class DirectArchive:
 
     async def settle(self, until: float) -> None:
         """Look again at what was due by then (loop time), as far as MongoDB answers."""
-        try:
-            while self._due and self._due[0][0] <= until:
-                waiting = self._due[0][1]
+        while self._due and self._due[0][0] <= until:
+            waiting = self._due[0][1]
+            try:
                 await self._second.finish(waiting)
-                if self._due and self._due[0][1] is waiting:
-                    self._forget_oldest()
-        except RidewireError:
-            return
+            except Unavailable:
+                return
+            except Exception:  # noqa: BLE001 - logged; others must not wait for it
+                _log.exception("points could not be looked at again")
+            if self._due and self._due[0][1] is waiting:
+                self._forget_oldest()
 
     def _forget_oldest(self) -> None:
         self._held -= _size(self._due.popleft()[1])

@@ -168,6 +168,16 @@ class RedisDrivers:
         if not self._away:
             await self._place(seen)
 
+    async def finish(self, within_s: float) -> None:
+        """Flush as long as that gets on: whatever is left is lost with this process."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + within_s
+        while True:
+            before = len(self._unsaved)
+            await self.flush()
+            if not 0 < len(self._unsaved) < before or loop.time() > until:
+                return
+
     async def _save(self, writing: Unsaved) -> bool:
         """Write to Redis and, what is for tracks, to MongoDB while Redis is away."""
         loop = asyncio.get_running_loop()
@@ -213,8 +223,11 @@ class RedisDrivers:
 
     async def _place(self, seen: Sequence[Sighting]) -> None:
         """Have them found nearby. Points are safe without it: nobody waits for it."""
+        until = asyncio.get_running_loop().time() + WRITE_WITHIN_S
         try:
             for start in range(0, len(seen), MAX_AT_ONCE):
+                if asyncio.get_running_loop().time() > until:
+                    return  # their next points find a place
                 async with asyncio.timeout(WRITE_WITHIN_S):
                     await self.nearby.note(seen[start : start + MAX_AT_ONCE])
         except _UNREACHABLE as error:
@@ -231,7 +244,8 @@ class RedisDrivers:
             async with asyncio.timeout(KEEP_WITHIN_S):
                 for start in range(0, len(drivers), DRIVERS_AT_ONCE):
                     some = drivers[start : start + DRIVERS_AT_ONCE]
-                    self._counts["kept"] += await self._keep([Waiting(Report(*of)) for of in some])
+                    count = await self._keep([Waiting(Report(*of)) for of in some])
+                    self._counts["kept"] += count
                     writing.saved(Portion(points=some))
         except (RidewireError, TimeoutError):
             return False

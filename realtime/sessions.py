@@ -160,6 +160,9 @@ class Sessions:
                 ready, then = await self._following.open(connection)
         finally:
             self.opening -= 1
+        if connection.identity.expires_at <= self._clock():
+            connection.end("token_expired", retry=False)
+            return
         connection.send(Encoded("session:ready", ready))
         then()
         connection.ready.set_result(None)

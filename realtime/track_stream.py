@@ -92,10 +92,16 @@ class TrackStream:
         return await self._new(at_most)
 
     async def renew(self, entries: Sequence[Entry]) -> None:
-        """Go on having them."""
-        for start in range(0, len(entries), AT_ONCE):
-            ids: list[Any] = [entry.id for entry in entries[start : start + AT_ONCE]]
-            await self._redis.xclaim(keys.track_stream(), _GROUP, self._name, 0, ids, justid=True)
+        """Go on having them; those that Redis has lost with all it had are nobody's."""
+        try:
+            for start in range(0, len(entries), AT_ONCE):
+                ids: list[Any] = [entry.id for entry in entries[start : start + AT_ONCE]]
+                stream = keys.track_stream()
+                await self._redis.xclaim(stream, _GROUP, self._name, 0, ids, justid=True)
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            await self._create_group()
 
     async def remove(self, entries: Sequence[Entry]) -> None:
         """They are kept."""

@@ -43,6 +43,9 @@ class Unsaved:
         self._taken: Unsaved | None = None
         """What a flush is about to save."""
 
+    def __len__(self) -> int:
+        return self._count + len(self.sightings)
+
     def __bool__(self) -> bool:
         return bool(self.sightings or self.points or self._waiting)
 

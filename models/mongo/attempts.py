@@ -6,7 +6,7 @@ from itertools import count
 from random import uniform
 from typing import Final
 
-from models.errors import Unavailable
+from models.errors import Internal, Unavailable
 from models.grouped import Grouped, OnGroup
 from models.mongo.driver import Collection, Document, Outcome, answering, encoded
 
@@ -38,8 +38,11 @@ class Creations:
         Another writer's may be there for the index a moment before the majority has it to read.
         """
         for pause in pauses():
-            if await self._insert(document) is Outcome.STORED:
+            outcome = await self._insert(document)
+            if outcome is Outcome.STORED:
                 return document
+            if outcome is Outcome.IMPOSSIBLE:
+                raise Internal("the store refuses a document")
             if stored := await self._collection.find_one(unique):
                 return stored
             await asyncio.sleep(pause)

@@ -71,6 +71,8 @@ _NOT_NOW: Final = frozenset(
         18,  # AuthenticationFailed
         24,  # LockTimeout
         43,  # CursorNotFound: its server has gone
+        50,  # MaxTimeMSExpired
+        64,  # WriteConcernFailed
         89,  # NetworkTimeout
         91,  # ShutdownInProgress
         112,  # WriteConflict
@@ -83,9 +85,13 @@ _NOT_NOW: Final = frozenset(
         391,  # ReauthenticationRequired
         8_000,  # AtlasError: refused by the hosting service
         9_001,  # SocketException
+        10_058,  # LegacyNotPrimary
+        10_107,  # NotWritablePrimary
         11_600,  # InterruptedAtShutdown
         11_601,  # Interrupted
         11_602,  # InterruptedDueToReplStateChange
+        13_435,  # NotPrimaryNoSecondaryOk
+        13_436,  # NotPrimaryOrSecondary
         14_031,  # OutOfDiskSpace
     }
 )

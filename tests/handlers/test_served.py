@@ -126,6 +126,22 @@ async def test_what_the_store_did_not_answer_is_asked_again(
     assert ids(served) == {trip.id}
 
 
+async def test_after_an_absence_of_the_store_drivers_are_read_anew_for_a_while(
+    world: World, trips: CountedTrips, served: ServedTrips
+) -> None:
+    await served.learn({"dan": NOW})
+    served.distrust()
+    for _ in range(2):
+        world.clock.now += OVERLAP_MS // 3
+        await served.catch_up()
+        await served.learn({"dan": NOW})
+    assert len(trips.asked) == 3
+    world.clock.now += OVERLAP_MS
+    await served.catch_up()
+    await served.learn({"dan": NOW})
+    assert len(trips.asked) == 3
+
+
 async def test_who_is_not_asked_for_and_what_is_long_over_is_forgotten(
     world: World, trips: CountedTrips, served: ServedTrips
 ) -> None:
