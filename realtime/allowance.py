@@ -22,7 +22,7 @@ class Allowance:
     def spend(self, caller: Identity, place: str) -> None:
         """Count a command or request. Raises RateLimited when there were too many.
 
-        `place` is where it came from: a connection, or over HTTP an address.
+        `place` is where it came from: an address, or a network of IPv6.
         """
         if caller.is_staff:
             return

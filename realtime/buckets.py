@@ -78,8 +78,8 @@ class Bucket:
 class Buckets:
     """A bucket for each key, forgotten once it must be full again, or when there are too many.
 
-    Those in use are in the younger half. As often as an empty bucket takes to fill, or when it is
-    large, it becomes the older one, and what is in the older one then goes.
+    Those in use are in the younger half. As often as a bucket takes to fill that owes as much as it
+    holds, or when it is large, it becomes the older one, and what is in the older one then goes.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -102,6 +102,6 @@ class Buckets:
 
     def _age(self) -> None:
         rate, now = self._rate, self._rate.ticks()
-        if now - self._aged_at >= rate.most / rate.per_s or len(self._young) >= MOST_KEPT:
+        if now - self._aged_at >= 2 * rate.most / rate.per_s or len(self._young) >= MOST_KEPT:
             self._young, self._old = {}, self._young
             self._aged_at = now

@@ -39,6 +39,8 @@ PASSING_QUEUED: Final = 200
 """Packets that wait for a client's next poll before passing events are skipped."""
 MAX_PACKETS: Final = 4_000
 """Packets taken in one polling body: they are worked off in one turn of the loop."""
+SILENT_S: Final = 5.0
+"""What a phone may take to answer a ping; by others' measure, it has until the time limit."""
 FETCH_WITHIN_S: Final = 10.0
 """How long an ended polling session stays, so that its client can fetch the reason."""
 BODY_WITHIN_S: Final = 30.0
@@ -148,6 +150,7 @@ class Socket(AsyncSocket):
         self._skipped = False
         """Whether something passing was skipped since the last poll."""
         self._polling = False
+        self._posting = False
         self._fetch_by = 0.0
         now = asyncio.get_running_loop().time()
         limits = server.limits
@@ -175,8 +178,9 @@ class Socket(AsyncSocket):
 
     @property
     def is_silent(self) -> bool:
-        """Whether it has not answered a ping yet: its client may be gone."""
-        return self._pong_by is not None
+        """Whether it has not answered a ping for so long that its client may be gone."""
+        since = asyncio.get_running_loop().time() - self._ping_at
+        return self._pong_by is not None and since > SILENT_S
 
     @property
     def transport_name(self) -> str:
@@ -277,7 +281,7 @@ class Socket(AsyncSocket):
         if self.closed:
             raise LostPayload
         try:
-            for data, binary in _packets(await self._body(environ)):
+            for data, binary in _packets(await self._one_body(environ)):
                 if not self.closing:
                     self._take(data, binary)
         except EngineIOError as error:
@@ -285,6 +289,16 @@ class Socket(AsyncSocket):
                 self.server.receiver.unreadable(self)
             if self.sid in self.server.sockets:  # else python-engineio has no answer ready
                 raise
+
+    async def _one_body(self, environ: dict[str, Any]) -> bytes:
+        """See `_body`. Clients post one after the other; many at once would fill the memory."""
+        if self._posting:
+            raise BadPayload
+        self._posting = True
+        try:
+            return await self._body(environ)
+        finally:
+            self._posting = False
 
     async def _body(self, environ: dict[str, Any]) -> bytes:
         """The body of a POST. Raises BadPayload for its size, LostPayload when it does not come."""

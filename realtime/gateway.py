@@ -19,6 +19,10 @@ from realtime.tasks import Tasks
 from realtime.wire import Malformed, Packet, Parser
 
 _NO_LIMITS: Final = Limits()
+MAX_JOINS: Final = 20
+"""How often a client may join a namespace over one transport, on average: each time its token is
+checked, and what it follows is read. Newcomers are counted at the handshake.
+"""
 
 Direct = Callable[[Any, bytes], bool]
 """What takes the payload of an event right from its packet; False leaves it to the namespace."""
@@ -98,13 +102,15 @@ class Namespace(ABC, Generic[C]):
 class _Session:
     """What the gateway knows of a socket."""
 
-    __slots__ = ("attachments", "clients", "direct", "joining", "parser", "unfinished")
+    __slots__ = ("attachments", "clients", "direct", "joined", "joining", "parser", "unfinished")
 
     def __init__(self, parser: Parser, direct: tuple[tuple[bytes, Direct], ...]) -> None:
         """`direct` are the events that skip the parsing, by what their packets begin with."""
         self.parser = parser
         self.direct = direct
         self.clients: dict[str, Client] = {}
+        self.joined = 0
+        """How often it wanted to join a namespace."""
         self.joining: dict[str, asyncio.Task[None]] = {}
         """The namespaces that it is not decided about yet."""
         self.unfinished: Packet | None = None
@@ -199,6 +205,8 @@ class Gateway:
             raise Malformed("text and binary messages mixed")
         packet = session.parser.packet(data)
         if packet.attachments:
+            if packet.namespace not in session.clients:
+                raise Malformed("attachments for a namespace that was not joined")
             session.unfinished = packet
         else:
             self._take(socket, session, packet, ())
@@ -245,8 +253,10 @@ class Gateway:
             return
         if name in session.clients or name in session.joining:
             return
-        if self.engine.closed_because is not None:
-            socket.end()  # comes back by itself, and is sent elsewhere
+        session.joined += 1
+        is_restless = session.joined > MAX_JOINS * len(self._namespaces)
+        if self.engine.closed_because is not None or is_restless:
+            socket.end()  # comes back by itself, as one of those who are counted
             return
         try:
             admitted = namespace.admit(socket, parser, packet.data)

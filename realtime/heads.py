@@ -12,6 +12,10 @@ from aiohttp import web
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 
+AT_ONCE: Final = 4 * 1024
+"""Bytes in one piece."""
+MAX_PIPELINED: Final = 16
+"""Requests of one connection that wait for their turn."""
 MAX_UNFINISHED: Final = 32 * 1024 * 1024
 """Bytes of all heads together that have begun and not ended; in memory some twice as many."""
 
@@ -47,7 +51,17 @@ class Reader(RequestHandler):
         """Of the newest request, which may not be whole."""
 
     def data_received(self, data: bytes) -> None:
-        """What is no part of a body belongs to a head; bodies are bounded by whoever reads them."""
+        for start in range(0, len(data), AT_ONCE):
+            self._take(data[start : start + AT_ONCE])
+            if len(self._messages) >= MAX_PIPELINED:  # what came after them is not counted
+                self.abort()
+                return
+
+    def _take(self, data: bytes) -> None:
+        """What is no part of a body belongs to a head; bodies are bounded by whoever reads them.
+
+        What comes in one piece with the end of a request is not counted.
+        """
         requests = self._request_count
         super().data_received(data)
         if self._request_count != requests:

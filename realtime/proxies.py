@@ -23,6 +23,11 @@ class Origin(Struct, frozen=True):
     counts_as: str | None
     """What limits go by: IPv4 addresses and IPv6 networks; None where it is not known."""
 
+    @property
+    def place(self) -> str:
+        """One place for all who may be one, but for those of whom nothing is known."""
+        return self.counts_as or self.address
+
 
 class Proxies:
     """Those whose word counts. What anybody else says of a request's way is not looked at."""

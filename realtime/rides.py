@@ -172,7 +172,7 @@ class Rides(Namespace[Connection]):
         if is_early:
             client.keep_early(request)
             return
-        self._allow(client.identity, client.id)
+        self._allow(client.identity, client.socket.origin.place)
         client.enqueue(request)
         if client.working is None:
             client.working = self._tasks.start(self._work(client))
@@ -190,6 +190,8 @@ class Rides(Namespace[Connection]):
                 "a session could not be opened", exc_info=None if expected else error, extra=told
             )
             connection.end("busy", retry=True, retry_in_ms=BUSY_MS + randbelow(BUSY_SPREAD_MS))
+            return
+        if connection.ended:
             return
         for request in connection.take_early():
             self._serve_location(connection, request.payload, request.ack_id)

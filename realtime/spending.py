@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from realtime import keys
-from realtime.buckets import MOST_KEPT, Bucket, Buckets, Rate, Ticks
+from realtime.buckets import Bucket, Buckets, Rate, Ticks
 
 SHARE_S: Final = 1.0
 NOTEWORTHY: Final = 0.1
@@ -27,15 +27,17 @@ WITHIN_S: Final = 0.5
 _UNREACHABLE: Final = (RedisError, OSError, TimeoutError)
 
 # A bucket is kept as the time at which it is full again. What was spent moves that on, from the
-# beginning of the time in which it was spent, where the bucket was full.
+# beginning of the time in which it was spent, where the bucket was full; nobody owes more than one
+# bucket holds.
 _ADD: Final = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local began = now - ARGV[2]
 local owed = {}
-for i = 3, #ARGV, 2 do
+for i = 4, #ARGV, 2 do
     local before = redis.call('ZSCORE', KEYS[1], ARGV[i])
     local full = math.max(before and tonumber(before) or began, began) + ARGV[i + 1]
+    full = math.min(full, now + ARGV[3])
     redis.call('ZADD', KEYS[1], full, ARGV[i])
     owed[#owed + 1] = math.floor(full - now)
 end
@@ -51,19 +53,18 @@ class SharedBuckets:
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._here = Buckets(rate)
-        self._owing: dict[str, Bucket] = {}
-        """Those that owe more than they hold take longer to fill than buckets are remembered."""
         self._spent: dict[str, int] = {}
 
     def __len__(self) -> int:
-        return len(self._here) + len(self._owing) + len(self._spent)
+        return len(self._here) + len(self._spent)
+
+    @property
+    def longest_ms(self) -> float:
+        """What a bucket takes to fill from owing as much as it holds."""
+        return 2 * self._rate.most / self._rate.per_s * 1_000
 
     def of(self, key: str) -> Bucket:
-        bucket = self._owing.get(key)
-        if bucket is None:
-            return self._here.of(key)
-        bucket.fill()
-        return bucket
+        return self._here.of(key)
 
     def note(self, key: str) -> None:
         """A token of this key was taken here."""
@@ -81,16 +82,7 @@ class SharedBuckets:
 
     def owe(self, key: str, in_ms: float) -> None:
         """So much was spent, on all instances together, that the bucket is full in so many ms."""
-        bucket = self.of(key)
-        bucket.lower(self._rate.most - in_ms / 1_000 * self._rate.per_s)
-        if bucket.left < 0 and len(self._owing) < MOST_KEPT:
-            self._owing[key] = bucket
-
-    def forgive(self) -> None:
-        """Forget whose buckets are full again."""
-        self._owing = {
-            key: bucket for key in self._owing if (bucket := self.of(key)).left < self._rate.most
-        }
+        self.of(key).lower(self._rate.most - in_ms / 1_000 * self._rate.per_s)
 
 
 class Spending:
@@ -108,23 +100,27 @@ class Spending:
         began, self._shared_at = self._shared_at, self._ticks()
         since_ms = round((self._shared_at - began) * 1_000) + SLACK_MS
         for name, buckets in self._shared.items():
-            buckets.forgive()
             spent = buckets.take_spent()
             for start in range(0, len(spent), MAX_AT_ONCE):
                 some = spent[start : start + MAX_AT_ONCE]
-                owed = await self._told(name, some, since_ms)
-                for (key, _), in_ms in zip(some, owed, strict=False):  # none, without Redis
+                owed = await self._told(name, some, (since_ms, buckets.longest_ms))
+                if not owed:
+                    return  # Redis is away: it is not waited for again and again
+                for (key, _), in_ms in zip(some, owed, strict=True):
                     buckets.owe(key, in_ms)
 
     async def _told(
-        self, name: str, spent: Sequence[tuple[str, float]], since_ms: int
+        self, name: str, spent: Sequence[tuple[str, float]], times_ms: tuple[float, float]
     ) -> Sequence[int]:
-        """In how many ms each bucket is full; empty if Redis does not say."""
+        """In how many ms each bucket is full; empty if Redis does not say.
+
+        `times_ms` are those in which it was spent, and in which any bucket is to be full.
+        """
         words = [word for pair in spent for word in pair]
         try:
             async with asyncio.timeout(WITHIN_S):
                 owed = await self._add(
-                    keys=[keys.spent(name)], args=[keys.SPENT_TTL_S, since_ms, *words]
+                    keys=[keys.spent(name)], args=[keys.SPENT_TTL_S, *times_ms, *words]
                 )
         except _UNREACHABLE:
             return ()

@@ -25,7 +25,7 @@ from realtime.deadline import answered_within
 from realtime.http.answers import answer
 from realtime.http.attempts import excuse
 from realtime.http.cursors import cursor, position
-from realtime.http.requests import Reader, bearer, remote
+from realtime.http.requests import Reader, bearer, place
 from realtime.http.table import ROUTES, Method, Route
 from realtime.http.tracks import answer_track
 
@@ -74,7 +74,7 @@ def _served(
         caller = await verified(bearer(request.headers))
         if caller.is_staff:
             excuse(request)
-        allow(caller, remote(request))
+        allow(caller, place(request))
         access.require_role(caller, route.access)
         command = await reader.read(request)
         if route.method.has_body:

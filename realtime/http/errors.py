@@ -32,7 +32,7 @@ from realtime.http.requests import (
     IDEMPOTENCY_KEY,
     IF_MATCH,
     IF_NONE_MATCH,
-    REMOTE,
+    ORIGIN,
     TooSlow,
     UnsupportedMediaType,
     remote,
@@ -119,7 +119,7 @@ class Edge:
         began = time.perf_counter()
         request[_NAME] = _request_id(request)
         origin = self._proxies.origin(request)
-        request[REMOTE] = origin.address
+        request[ORIGIN] = origin
         self._under_way += 1
         try:
             if request.method == "OPTIONS":

@@ -18,6 +18,7 @@ from models.fields import Id
 from models.trips import Trip, WatchedTrip
 from realtime import payloads
 from realtime.http.table import Route
+from realtime.proxies import Origin
 
 MAX_BODY: Final = 256 * 1024
 """Bytes of a request's body."""
@@ -28,7 +29,7 @@ IF_NONE_MATCH: Final = "If-None-Match"
 NO_VERSION: Final = 0
 """Trips begin with version 1."""
 
-REMOTE: Final = web.RequestKey("remote", str)
+ORIGIN: Final = web.RequestKey("origin", Origin)
 _BEARER: Final = "bearer "
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"-?[0-9]{1,16}", re.ASCII)
@@ -58,7 +59,12 @@ class TooSlow(RidewireError):
 
 def remote(request: web.Request) -> str:
     """The address that it came from, as far as its proxies tell."""
-    return request[REMOTE]
+    return request[ORIGIN].address
+
+
+def place(request: web.Request) -> str:
+    """What it counts as for the limits of a user with many places."""
+    return request[ORIGIN].place
 
 
 def bearer(headers: Mapping[str, str]) -> str:

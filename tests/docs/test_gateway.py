@@ -39,6 +39,8 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert described == {
         "attachments of one packet": wire.MAX_ATTACHMENTS,
         "digits of an acknowledgement id in JSON": int(digits[1]),
+        "joinings of a namespace over one transport, on average, before the client has to connect "
+        "anew": gateway.MAX_JOINS,
         "seconds to finish an upgrade": engine.UPGRADE_WITHIN_S,
         "packets in the body of a polling request": engine.MAX_PACKETS,
         "seconds for the body of a polling request": engine.BODY_WITHIN_S,

@@ -80,9 +80,18 @@ def test_it_is_forgotten_when_it_must_be_full_again_and_not_before(clock: Clock)
     assert len(kept) == 2
     clock.now += 2 * BURST_S
     kept.of("eve")
-    clock.now += BURST_S
+    clock.now += 2 * BURST_S
     kept.of("ann")
     assert len(kept) == 2
+
+
+def test_who_owes_is_remembered_until_nothing_is_owed(clock: Clock) -> None:
+    kept = Buckets(Rate.of(1, ticks=clock))
+    kept.of("rita").lower(-BURST_S)
+    for _ in range(BURST_S - 1):
+        clock.now += 1
+        kept.of(f"user-{clock.now}")
+    assert not kept.of("rita").take()
 
 
 def test_so_many_are_remembered_and_no_more(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -135,6 +135,15 @@ async def test_while_something_is_in_the_way_newcomers_are_told_to_come_back(
     await place.polling()
 
 
+async def test_one_body_is_read_at_a_time(place: Place) -> None:
+    target, socket = await place.polling()
+    slow = await Http.open(place.url)
+    slow.ask("POST", target, {"Content-Length": "6"}, b"4he")
+    await until(lambda: socket._posting)
+    assert await place.post(target, b"4hello") == 400
+    slow.close()
+
+
 async def test_clients_are_pinged_all_the_time_on_both_transports() -> None:
     limits = Limits(ping_interval_s=0.05, ping_timeout_s=60, connect_within_s=None)
     async with serving(limits) as place:

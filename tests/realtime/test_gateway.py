@@ -10,7 +10,7 @@ from aiohttp import web
 from msgspec import Raw, Struct
 
 from realtime.engine import Limits, Socket
-from realtime.gateway import Gateway, NotNow, Refused
+from realtime.gateway import MAX_JOINS, Gateway, NotNow, Refused
 from realtime.plain import PlainClient, PlainNamespace
 from realtime.wire import Parser
 from tests.hostile.process import until
@@ -205,6 +205,23 @@ async def test_joining_twice_is_joining_once(place: Place) -> None:
     client.send("40", '421["echo"]')
     assert await client.receive() == "431[]"
     assert place.told == ["joined /"]
+    client.close()
+
+
+async def test_attachments_are_kept_for_nobody_who_has_not_joined(place: Place) -> None:
+    client = await place.client("/")
+    client.send('451-/lobby,["echo",{"_placeholder":true,"num":0}]')
+    assert await client.rest() == ([], 1000)
+    client.close()
+
+
+async def test_who_leaves_and_comes_again_and_again_has_to_connect_anew(place: Place) -> None:
+    client = await place.client("/")
+    for _ in range(MAX_JOINS * len(place.gateway._namespaces) - 1):
+        client.send("41")
+        await join(client, "/")
+    client.send("41", "40")
+    assert (await client.rest())[0] == []
     client.close()
 
 

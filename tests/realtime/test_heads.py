@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from realtime import heads, serving
+from realtime.heads import MAX_PIPELINED
 from tests.hostile.raw import Http, request
 
 MOST: Final = 100_000
@@ -52,6 +53,20 @@ async def test_of_very_many_heads_those_that_began_first_are_cut_off(url: str) -
         http.writer.write(b"\r\n")
         assert (await http.head()).status == 200
         http.close()
+
+
+async def test_a_head_that_comes_with_the_end_of_another_counts(url: str) -> None:
+    http = await Http.open(url)
+    http.writer.write(HEAD + b"\r\n" + HEAD + (2 * MOST // len(PIECE)) * PIECE)
+    with suppress(ConnectionResetError):
+        assert b"X-More" not in await http.reader.read()
+
+
+async def test_who_asks_for_very_much_at_once_is_cut_off(url: str) -> None:
+    http = await Http.open(url)
+    http.writer.write(2 * MAX_PIPELINED * (HEAD + b"\r\n"))
+    with suppress(ConnectionResetError):
+        assert (await http.reader.read()).count(b"HTTP/1.1") < 2 * MAX_PIPELINED
 
 
 async def test_what_is_whole_or_gone_counts_no_more(url: str) -> None:

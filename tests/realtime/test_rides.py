@@ -15,7 +15,7 @@ from models.errors import Conflict, Internal, RidewireError, Unavailable
 from models.identity import Role
 from models.presence import PresenceLimits
 from models.stores import TripRecord
-from realtime import dispatch, sessions
+from realtime import dispatch, engine, sessions
 from realtime.allowance import Allowance
 from realtime.buckets import BURST_S, Rate
 from realtime.connection import Connection
@@ -279,6 +279,20 @@ class TestOrder:
         assert sighting.point.seq == 2
         session.close()
 
+    async def test_a_token_that_ends_while_the_session_begins_lets_nobody_in(
+        self, stage: Stage
+    ) -> None:
+        stage.trips.gate.clear()
+        session = await stage.begin()
+        connection = await accepted(stage)
+        session.socket.send(session.codec.event(["driver:location", point(stage, 1)]))
+        await until(lambda: bool(connection.early))
+        stage.world.clock.now = connection.identity.expires_at
+        stage.trips.gate.set()
+        assert (await session.ends())[0] == [{"code": "token_expired", "retry": False}]
+        assert [name for name, *_ in session.events] == ["session:ended"]
+        assert await stage.world.drivers.newest("dan") is None
+
     async def test_what_is_to_follow_follows_the_answer(self, stage: Stage) -> None:
         session = await stage.open()
         connection = await accepted(stage)
@@ -409,8 +423,9 @@ class TestLimits:
             session.close()
 
     async def test_one_that_answers_no_ping_makes_room_before_older_ones(
-        self, stage: Stage
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(engine, "SILENT_S", -60)  # the ping below is early
         sessions = [await stage.open() for _ in range(PER_USER)]
         silent = list(stage.sessions.all())[1].socket
         silent.beat(silent.due)
