@@ -17,6 +17,7 @@ from models.requests import TripTrack
 from models.simplifying import Simplifier
 from models.tracks import MINUTE_MS, Part, Report, Stint, TrackMinute, parts
 from models.trips import Relation, Trip
+from models.turns import in_turns
 
 AHEAD_MS: Final = DEFAULT_LIMITS.future_ms
 """How much later than now an accepted point can be."""
@@ -98,12 +99,13 @@ class TrackKeeper:
 
     async def _store(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
-        sorted_in = [
-            (each, (trip_id, stint.since))
-            for each in waiting
-            for trip_id, stint in self._missing(each)
-            if _sort(each.report, trip_id, stint, found)
-        ]
+        sorted_in = []
+        async for each in in_turns(waiting, lambda each: len(each.report.points)):
+            sorted_in += [
+                (each, (trip_id, stint.since))
+                for trip_id, stint in self._missing(each)
+                if _sort(each.report, trip_id, stint, found)
+            ]
         if found:
             await self._tracks.add(found)
         for each, stored in sorted_in:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from itertools import islice
 from typing import Final
 
 import msgspec
@@ -15,6 +14,7 @@ from models.mongo.attempts import pauses
 from models.mongo.driver import Collection, Document, Outcome, answering
 from models.points import Point
 from models.tracks import MINUTE_MS, TrackMinute
+from models.turns import in_turns
 
 _GROUP: Final = 500
 """Documents in one write at most."""
@@ -33,9 +33,14 @@ class MongoTracks:
 
     async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
         """Two that store the same minute for the first time collide: the later tries again."""
-        left = iter(points.items())
-        while some := [(track_key(of), self._change(of, p)) for of, p in islice(left, _GROUP)]:
-            await self._store(some)
+        changes: list[tuple[str, Document]] = []
+        async for of, some in in_turns(points.items(), lambda minute: len(minute[1])):
+            changes.append((track_key(of), self._change(of, some)))
+            if len(changes) == _GROUP:
+                await self._store(changes)
+                changes = []
+        if changes:
+            await self._store(changes)
 
     async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
         found = await self._collection.get_many([track_key(of) for of in minutes])

@@ -3,6 +3,7 @@
 import asyncio
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
 from typing import Final
 
 from tests.conftest import fresh, mint
@@ -165,10 +166,57 @@ async def posts(url: str) -> None:
     nobody = f"{POLLING}&sid=nobody"
 
     async def post() -> None:
-        await poller.post("40/x,")
         assert (await request(url, "POST", nobody, {}, b"40")).status == 400
 
-    await _all(300, post)
+    others = asyncio.ensure_future(_all(300, post))
+    for _ in range(300):
+        await poller.post("40/x,")
+    await others
+
+
+async def bodies(url: str) -> None:
+    """Many of one session at once, of which little comes."""
+
+    async def begin() -> None:
+        poller = await Poller.open(url)
+        waiting = [await Http.open(url) for _ in range(10)]
+        for http in waiting:
+            http.ask("POST", poller.target, {"Content-Length": "200000"}, b"4" * 100_000)
+        answers = [asyncio.ensure_future(http.response()) for http in waiting]
+        for answer in islice(asyncio.as_completed(answers), len(waiting) - 1):
+            await answer  # all but one are refused at once
+        for http, answered in zip(waiting, answers, strict=True):
+            answered.cancel()
+            http.writer.transport.abort()
+
+    await _all(AT_ONCE, begin)
+
+
+async def masks(url: str) -> None:
+    """That are missing, or not those of what follows."""
+
+    async def write() -> None:
+        session = await _session(url)
+        session.socket.write(frame(TEXT, b'42["x"]', masked=False) * 1_000)
+        session.socket.write((b"\x81\x87\x55\xaa\x00\xff" + b'42["x"]') * 1_000)
+        await session.socket.rest()
+        session.close()
+
+    await _all(AT_ONCE, write)
+
+
+async def joinings(url: str) -> None:
+    """With a good token, over the same connection, again and again."""
+    token = mint("rider", fresh("mallory"))
+
+    async def join() -> None:
+        socket = await WebSocket.open(url)
+        await socket.receive()
+        socket.send(*[JSON.connect({"token": token}), "41"] * 100)
+        await socket.rest()
+        socket.close()
+
+    await _all(AT_ONCE, join)
 
 
 async def handshakes(url: str) -> None:
@@ -220,6 +268,9 @@ ATTACKS: Final[Mapping[str, Attack]] = {
     "compressed frames": bombs,
     "connections that come and go": storm,
     "a flood of polling requests": posts,
+    "bodies that do not come": bodies,
+    "wrong masks": masks,
+    "joining again and again": joinings,
     "handshakes that are not finished": handshakes,
     "guessed tokens": garbage,
     "a client that never reads": deafness,
