@@ -181,7 +181,7 @@ async def bodies(url: str) -> None:
         poller = await Poller.open(url)
         waiting = [await Http.open(url) for _ in range(10)]
         for http in waiting:
-            http.ask("POST", poller.target, {"Content-Length": "200000"}, b"4" * 100_000)
+            http.ask("POST", poller.target, {"Content-Length": "200000"}, b"4" * 10_000)
         answers = [asyncio.ensure_future(http.response()) for http in waiting]
         for answer in islice(asyncio.as_completed(answers), len(waiting) - 1):
             await answer  # all but one are refused at once
@@ -216,7 +216,7 @@ async def joinings(url: str) -> None:
         await socket.rest()
         socket.close()
 
-    await _all(AT_ONCE, join)
+    await _all(AT_ONCE // 5, join)
 
 
 async def handshakes(url: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
+from realtime.gateway import MAX_JOINS
 from realtime.wire import MAX_ATTACHMENTS
 from tests.cases import case
 from tests.conftest import fresh, mint
@@ -451,10 +452,19 @@ async def test_after_a_refusal_the_right_token_is_still_taken(server: Server) ->
     stranger = await WebSocket.open(server.url)
     await stranger.receive()
     codec = Codec("json")
-    stranger.send(*["40{}"] * 100, codec.connect({"token": token()}))
-    kinds = [codec.read(await stranger.receive())[0] for _ in range(101)]
-    assert kinds == [*[4] * 100, 0]
+    refusals = MAX_JOINS - 1
+    stranger.send(*["40{}"] * refusals, codec.connect({"token": token()}))
+    kinds = [codec.read(await stranger.receive())[0] for _ in range(refusals + 1)]
+    assert kinds == [*[4] * refusals, 0]
     stranger.close()
+
+
+async def test_who_is_refused_again_and_again_has_to_connect_anew(server: Server) -> None:
+    stranger = await WebSocket.open(server.url)
+    await stranger.receive()
+    stranger.send(*["40{}"] * 100)
+    refused, _ = await stranger.rest()
+    assert len(refused) == MAX_JOINS
 
 
 async def opened(server: Server, packet: str | bytes) -> Session:
