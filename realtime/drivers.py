@@ -25,8 +25,9 @@ from realtime import keys
 from realtime.availability import Availability, read
 from realtime.metrics import Metrics
 from realtime.nearby import NearbyIndex
+from realtime.overdue import Overdue, Told
 from realtime.sightings import TIME_DIGITS, packed, unpacked
-from realtime.unsaved import DRIVERS_AT_ONCE, Portion, Told, Unsaved
+from realtime.unsaved import DRIVERS_AT_ONCE, Portion, Unsaved
 
 _log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ instance may have been faster. 0, and nothing done, when the stream is full.
 """
 GATHER_S: Final = 0.01
 """The same where somebody waits until it is safe."""
+TOLD_WITHIN_S: Final = 4.5
+"""An answer is promised within five seconds, whatever the stores do. A point is sent again."""
 KEEP_WITHIN_S: Final = 2.5
 """Seconds that MongoDB has, in Redis' place, before who waits is told that it is not safe."""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
@@ -82,6 +85,7 @@ class RedisDrivers:
         self._counts = metrics.track_points.counts
         metrics.track_points.elsewhere = lambda: {"dropped": self._unsaved.dropped}
         self._unsaved = Unsaved()
+        self._overdue = Overdue(TOLD_WITHIN_S)
         self._awaited = asyncio.Event()
         self._put = redis.register_script(_PUT)
         self._reads = Grouped(self._get_all, MAX_AT_ONCE)
@@ -111,7 +115,7 @@ class RedisDrivers:
         if self._unsaved.is_full:
             told(False)  # what was recorded last may have been dropped
             return
-        self._unsaved.tell(told)
+        self._unsaved.tell(self._overdue.bound(told))
         self._awaited.set()
 
     async def newest(self, driver_id: Id) -> Sighting | None:

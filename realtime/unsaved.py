@@ -1,12 +1,13 @@
 """What drivers have reported and Redis does not have yet, and who waits until it is safe."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from models.fields import Id
 from models.points import Point, Sighting
+from realtime.overdue import Told
 
 MAX_POINTS: Final = 200_000
 """Points for tracks in memory while no store takes them, some 300 bytes each."""
@@ -14,9 +15,6 @@ DRIVERS_AT_ONCE: Final = 500
 _POINTS_AT_ONCE: Final = 2_000
 MAX_PORTION: Final = 2 * _POINTS_AT_ONCE
 """Points of one write: fewer than this."""
-
-Told = Callable[[bool], None]
-"""Is told whether it is safe. It may not fail."""
 
 
 class Portion(Struct, frozen=True):

@@ -17,6 +17,7 @@ from models.tracks import Report
 from realtime import keys
 from realtime.drivers import RedisDrivers
 from realtime.embedded import EmbeddedStores
+from realtime.metrics import Metrics
 from realtime.redis_address import RedisAddress
 from realtime.track_stream import TrackStream
 from realtime.unsaved import DRIVERS_AT_ONCE, MAX_POINTS, Unsaved
@@ -123,6 +124,26 @@ async def test_points_under_way_when_the_writing_ends_are_kept(silent: RedisDriv
     with pytest.raises(asyncio.CancelledError):
         await writing
     assert await silent.newest("dan") == sighting("dan", 1)
+
+
+async def test_who_waits_until_points_are_safe_is_told_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("realtime.drivers.TOLD_WITHIN_S", 0.05)
+
+    async def never(_waiting: Sequence[Waiting]) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+    async with RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client() as redis:
+        drivers = RedisDrivers(redis, never, 100, Metrics())
+        drivers.record("dan", fixes(1))
+        answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        drivers.tell_when_safe(answered.set_result)
+        flushing = asyncio.create_task(drivers.flush())
+        assert await answered is False
+        assert not flushing.done()
+        await flushing  # its own answer comes too late, and is left out
 
 
 async def test_points_that_are_being_written_are_known(silent: RedisDrivers) -> None:
