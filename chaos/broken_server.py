@@ -25,7 +25,7 @@ from models.mongo.messages import MongoMessages
 from models.mongo.receipts import MongoReceipts
 from models.mongo.trips import MongoTrips
 from models.trips import Relation, Trip
-from realtime import drivers, following
+from realtime import catching_up, drivers
 from realtime.__main__ import main as serve
 from realtime.bus import Bus
 from realtime.connection import Connection
@@ -190,7 +190,7 @@ def told_after_the_end() -> None:
 
 
 def read_from_the_start() -> None:
-    for module in (threads, snapshots, following):
+    for module in (threads, snapshots, catching_up):
         put(module, "chat_after", lambda *_of: 0)
 
 
