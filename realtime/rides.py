@@ -229,6 +229,10 @@ class Rides(Namespace[Connection]):
         try:
             while connection.may_go_on(loop.time()):
                 await self._serve(connection, connection.next_request())
+                if connection.pending:
+                    await asyncio.sleep(
+                        0
+                    )  # many commands that wait for nothing leave others a turn
         finally:
             connection.working = None
 

@@ -27,7 +27,7 @@ _SWITCH: Final = (
 )
 UNSENT_IN_KERNEL: Final = 16 * 1024
 """Bytes that the kernel may hold for a client beside those that are on their way."""
-AT_ONCE: Final = 16 * 1024
+AT_ONCE: Final = 4 * 1024
 """Bytes of a client that are read in one turn of the loop."""
 CLOSE_WITHIN_S: Final = 5.0
 """How long a client may take to read what was written last."""
