@@ -12,11 +12,9 @@ from engineio.packet import MESSAGE
 from msgspec import Raw
 
 from models.identity import Identity
-from models.presence import PresenceLimits
 from realtime import dispatch
 from realtime.buckets import Rate
 from realtime.engine import Socket
-from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.identities import Identities
 from realtime.metrics import Metrics
@@ -30,7 +28,7 @@ from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
 from tests.handlers.world import World
 from tests.hostile.raw import JSON, Codec, message
-from tests.realtime.joining import Channels
+from tests.realtime.joining import Channels, following_of
 
 SECRET: Final = Secret("the secret of a fuzzer that is long enough to sign with")
 NO_REDIS: Final = RedisAddress.parse("redis://127.0.0.1:1").client()
@@ -210,17 +208,7 @@ class Instance:
         self._revocations = Revocations(
             world.stores, RecentRevocations(NO_REDIS, world.clock), world.clock
         )
-        following = FollowingService(
-            channels=Channels(),
-            kept=world.stores,
-            sessions=world.sessions,
-            snapshots=world.snapshots,
-            drivers=world.drivers,
-            presence=PresenceLimits(),
-            clock=world.clock,
-            tasks=tasks,
-            per_connection=10,
-        )
+        following = following_of(world, tasks, Channels())
         sessions = Sessions(
             identities=Identities(self._tokens, self._revocations),
             following=following,

@@ -81,6 +81,23 @@ class Client:
                 await asyncio.sleep(0.01)
 
 
+def following_of(
+    world: World, tasks: Tasks, channels: Any, per_connection: int = 10
+) -> FollowingService:
+    """What a world's instance follows; `channels` stands in for the bus."""
+    return FollowingService(
+        channels=channels,
+        kept=world.stores,
+        sessions=world.sessions,
+        snapshots=world.snapshots,
+        drivers=world.drivers,
+        presence=PresenceLimits(),
+        clock=world.clock,
+        tasks=tasks,
+        per_connection=per_connection,
+    )
+
+
 def without_redis(clock: Callable[[], int]) -> RecentRevocations:
     return RecentRevocations(RedisAddress.parse("redis://127.0.0.1:1").client(), clock)
 
@@ -91,17 +108,7 @@ class Joining:
     def __init__(self, tasks: Tasks, trips: MemoryTrips | None = None) -> None:
         self.world = World(trips)
         self.channels = Channels()
-        self.following = FollowingService(
-            channels=self.channels,
-            kept=self.world.stores,
-            sessions=self.world.sessions,
-            snapshots=self.world.snapshots,
-            drivers=self.world.drivers,
-            presence=PresenceLimits(),
-            clock=self.world.clock,
-            tasks=tasks,
-            per_connection=PER_CONNECTION,
-        )
+        self.following = following_of(self.world, tasks, self.channels, PER_CONNECTION)
 
     async def opens(self, client: Client) -> None:
         then = await self.begins(client)

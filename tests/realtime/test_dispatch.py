@@ -18,12 +18,10 @@ from models.facts import ChatReceipt
 from models.identity import Identity, Role
 from models.messages import Draft
 from models.points import Point
-from models.presence import PresenceLimits
 from realtime import dispatch
 from realtime.buckets import BURST_S, Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import Socket
-from realtime.following import FollowingService
 from realtime.identities import Identities
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
@@ -33,7 +31,7 @@ from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
 from realtime.wire import JSON, Frame
 from tests.handlers.world import ANN, DAN, EVE, NOW, RITA, SERVICE, Told, World, viewer
-from tests.realtime.joining import without_redis
+from tests.realtime.joining import following_of, without_redis
 
 SECRET = Secret("the secret of a test that is long enough to sign with")
 
@@ -81,17 +79,7 @@ class Server:
         self.metrics = Metrics()
         self.ticks = 0.0
         self.reports = Rate.of(FLOOD / BURST_S, ticks=lambda: self.ticks)
-        self.following = FollowingService(
-            channels=self.channels,
-            kept=world.stores,
-            sessions=world.sessions,
-            snapshots=world.snapshots,
-            drivers=world.drivers,
-            presence=PresenceLimits(),
-            clock=world.clock,
-            tasks=tasks,
-            per_connection=10,
-        )
+        self.following = following_of(world, tasks, self.channels)
         handlers = dispatch.Handlers(
             sessions=Sessions(
                 identities=Identities(self.tokens, self.revocations),

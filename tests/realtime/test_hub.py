@@ -15,17 +15,15 @@ from models.fields import new_id
 from models.identity import Identity
 from models.messages import Draft
 from models.points import Point
-from models.presence import PresenceLimits
 from models.trips import Status, Trip
 from realtime.bus import Bus
-from realtime.following import FollowingService
 from realtime.hub import Envelope, Hub
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
 from realtime.tasks import Tasks
 from tests.handlers.world import ANN, DAN, DAY_MS, RITA, World
 from tests.hostile.process import until
-from tests.realtime.joining import Client, without_redis
+from tests.realtime.joining import Client, following_of, without_redis
 
 
 class Wire:
@@ -53,17 +51,7 @@ class Wire:
 class Instance:
     def __init__(self, world: World, tasks: Tasks) -> None:
         self.wire = Wire()
-        self.following = FollowingService(
-            channels=self.wire,
-            kept=world.stores,
-            sessions=world.sessions,
-            snapshots=world.snapshots,
-            drivers=world.drivers,
-            presence=PresenceLimits(),
-            clock=world.clock,
-            tasks=tasks,
-            per_connection=10,
-        )
+        self.following = following_of(world, tasks, self.wire)
         revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         bus = cast("Bus", self.wire)
         self.hub = Hub(bus, self.following, revocations, world.clock, Metrics())

@@ -13,14 +13,12 @@ from msgspec import Raw, Struct
 from models.commands import MAX_POINTS, ChatHistory, DriverStatus, TripSubscribe
 from models.errors import Conflict, Internal, RidewireError, Unavailable
 from models.identity import Role
-from models.presence import PresenceLimits
 from models.stores import TripRecord
 from realtime import dispatch, engine, sessions
 from realtime.allowance import Allowance
 from realtime.buckets import BURST_S, Rate
 from realtime.connection import Connection
 from realtime.draining import BACK_WITHIN_MS, send_away
-from realtime.following import FollowingService
 from realtime.gateway import Gateway
 from realtime.identities import Identities
 from realtime.metrics import Metrics
@@ -32,7 +30,7 @@ from realtime.tokens import Secret, TokenRules, Tokens
 from tests.handlers.world import MemoryTrips, World
 from tests.hostile.process import until
 from tests.hostile.raw import Codec, Session, WebSocket
-from tests.realtime.joining import without_redis
+from tests.realtime.joining import following_of, without_redis
 
 SECRET: Final = Secret("the secret of a test that is long enough to sign with")
 PER_USER: Final = 3
@@ -148,17 +146,7 @@ async def stage() -> AsyncIterator[Stage]:
     tokens = Tokens(TokenRules(secrets=(SECRET,)), world.clock)
     revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
     await revocations.load()
-    following = FollowingService(
-        channels=Silence(),
-        kept=world.stores,
-        sessions=world.sessions,
-        snapshots=world.snapshots,
-        drivers=world.drivers,
-        presence=PresenceLimits(),
-        clock=world.clock,
-        tasks=tasks,
-        per_connection=10,
-    )
+    following = following_of(world, tasks, Silence())
     opened = Sessions(
         identities=Identities(tokens, revocations),
         following=following,
@@ -245,6 +233,27 @@ class TestOrder:
         for number in range(1, 4):
             assert (await session.answer(number))["trip_id"] == f"t{number}"
         assert stage.scripted.begun == ["t1", "t2", "t3"]
+        session.close()
+
+    async def test_many_commands_that_wait_for_nothing_leave_others_a_turn_after_each(
+        self, stage: Stage
+    ) -> None:
+        turns, seen = 0, list[int]()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        session = await stage.open()
+        stage.scripted.gate.set()
+        stage.scripted.then = lambda: seen.append(turns)
+        counting = asyncio.create_task(count())
+        session.socket.send(*(subscribe(number) for number in range(1, PENDING + 1)))
+        await session.answer(PENDING)
+        counting.cancel()
+        assert len(seen) == len({*seen}) == PENDING
         session.close()
 
     async def test_connections_do_not_wait_for_each_other(self, stage: Stage) -> None:
