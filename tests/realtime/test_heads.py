@@ -1,5 +1,6 @@
 """Requests that are never whole: together they take so much, and who means it is served."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Final
@@ -9,6 +10,7 @@ from aiohttp import web
 
 from realtime import heads, serving
 from realtime.heads import MAX_PIPELINED
+from tests.clients import WAIT_S
 from tests.hostile.raw import Http, request
 
 MOST: Final = 100_000
@@ -45,6 +47,13 @@ async def is_cut_off(http: Http) -> None:
         assert await http.reader.read() == b""
 
 
+async def ends(http: Http) -> None:
+    """The server closes it, long before it would do so because nothing comes."""
+    async with asyncio.timeout(WAIT_S):
+        with suppress(ConnectionResetError):
+            await http.reader.read()
+
+
 async def test_of_very_many_heads_those_that_began_first_are_cut_off(url: str) -> None:
     slow = [await begins(url) for _ in range(15)]
     for http in slow[:6]:
@@ -58,15 +67,13 @@ async def test_of_very_many_heads_those_that_began_first_are_cut_off(url: str) -
 async def test_a_head_that_comes_with_the_end_of_another_counts(url: str) -> None:
     http = await Http.open(url)
     http.writer.write(HEAD + b"\r\n" + HEAD + (2 * MOST // len(PIECE)) * PIECE)
-    with suppress(ConnectionResetError):
-        assert b"X-More" not in await http.reader.read()
+    await ends(http)
 
 
 async def test_who_asks_for_very_much_at_once_is_cut_off(url: str) -> None:
     http = await Http.open(url)
     http.writer.write(2 * MAX_PIPELINED * (HEAD + b"\r\n"))
-    with suppress(ConnectionResetError):
-        assert (await http.reader.read()).count(b"HTTP/1.1") < 2 * MAX_PIPELINED
+    await ends(http)
 
 
 async def test_what_is_whole_or_gone_counts_no_more(url: str) -> None:

@@ -434,11 +434,18 @@ class TestLimits:
     async def test_one_that_answers_no_ping_makes_room_before_older_ones(
         self, stage: Stage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        silent_s = engine.SILENT_S
         monkeypatch.setattr(engine, "SILENT_S", -60)  # the ping below is early
         sessions = [await stage.open() for _ in range(PER_USER)]
         silent = list(stage.sessions.all())[1].socket
         silent.beat(silent.due)
         assert await sessions[1].socket.receive() == "2"
+        is_silent = silent.is_silent
+        with monkeypatch.context() as usual:
+            usual.setattr(engine, "SILENT_S", silent_s)
+            was_silent_at_once = silent.is_silent
+        assert is_silent
+        assert not was_silent_at_once, "a phone has time to answer"
         sessions.append(await stage.open())
         ended, _ = await sessions.pop(1).ends()
         assert ended == [{"code": "replaced", "retry": False}]

@@ -7,6 +7,7 @@ from contextlib import suppress
 import pytest
 
 from models.errors import Internal, Unavailable
+from models.mongo.attempts import Creations
 from models.mongo.driver import Collection, Database, Duplicate, Outcome, encoded
 from tests.models import mongodb
 from tests.observers import Notebook
@@ -95,6 +96,17 @@ async def test_of_many_each_is_stored_for_itself(collection: Collection) -> None
     outcomes = await collection.insert_each(documents)
     assert outcomes == [Outcome.STORED, Outcome.ID_TAKEN, Outcome.STORED]
     assert await collection.existing(["a", "b", "c", "d"]) == {"a", "b", "c"}
+
+
+async def test_what_the_store_refuses_for_good_is_not_tried_again(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(documents: list[object]) -> list[Outcome]:
+        return [Outcome.IMPOSSIBLE] * len(documents)
+
+    monkeypatch.setattr(collection, "insert_each", refuse)
+    with pytest.raises(Internal):
+        await Creations(collection).once({"_id": "a"}, {"_id": "a"})
 
 
 async def test_a_command_that_makes_no_sense_is_a_fault_of_ours(collection: Collection) -> None:
