@@ -36,11 +36,19 @@ class Grouped(Generic[T, R]):
         at_most: int,
         at_once: int = 1,
         on_group: OnGroup | None = None,
+        apart_s: float = 0.0,
     ) -> None:
+        """Groups that are not full begin `apart_s` seconds apart: nobody else has to wait for that,
+        and of many who come one after the other more are in one.
+        """
         self._work = work
         self._at_most = at_most
         self._at_once = at_once
         self._on_group = on_group
+        self._apart_s = apart_s
+        self._next_at = 0.0
+        """When (loop time) a group that is not full may begin."""
+        self._pause: TimerHandle | None = None
         self._waiting: list[tuple[T, Future[R]]] = []
         self._under_way: set[Task[Sequence[R]]] = set()
         self._newest: Task[Sequence[R]] | None = None
@@ -54,11 +62,21 @@ class Grouped(Generic[T, R]):
         return await place
 
     def _go_on(self) -> None:
-        if self._waiting and self._newest is None and len(self._under_way) < self._at_once:
+        if not self._waiting or self._newest is not None or len(self._under_way) >= self._at_once:
+            return
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= self._at_most or loop.time() >= self._next_at:
             self._begin()
+        elif self._pause is None:
+            self._pause = loop.call_at(self._next_at, self._end_pause)
+
+    def _end_pause(self) -> None:
+        self._pause = None
+        self._go_on()
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
+        self._next_at = loop.time() + self._apart_s
         places: list[Future[R]] = []
         # In a context of its own: the first one's time limit is not everybody's.
         group = loop.create_task(self._work_off(places), context=Context())

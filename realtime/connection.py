@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import OrderedDict, deque
-from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Final, cast
 
 from msgspec import UNSET, Raw
@@ -17,6 +16,7 @@ from models.rooms import Room
 from realtime.buckets import Bucket
 from realtime.counting import Counts
 from realtime.gateway import Client
+from realtime.names import new_name
 from realtime.wire import NAMESPACE, Encoded, Frame, Parser
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Connection(Client):
         sent: Counts | None = None,
     ) -> None:
         """`reports` holds the locations that it may report; `sent` counts by event what it gets."""
-        super().__init__(token_urlsafe(15), NAMESPACE, socket, parser)
+        super().__init__(new_name(), NAMESPACE, socket, parser)
         self._sent = Counts(int) if sent is None else sent
         self.identity = identity
         self.shown_at: Millis = 0

@@ -17,6 +17,7 @@ from secrets import randbelow
 from typing import Any, Final, Protocol
 
 import engineio
+import msgspec
 import socketio
 from aiohttp import WSCloseCode, web
 from engineio import packet
@@ -24,6 +25,7 @@ from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty
 from msgspec import Struct
 
+from realtime.names import new_name
 from realtime.proxies import Origin, Proxies
 from realtime.websocket import Outbox, WebSocket
 from realtime.wheel import Wheel
@@ -312,10 +314,10 @@ class Socket(AsyncSocket):
             raise LostPayload from error
         return body
 
-    def begin(self, request: web.Request, opening: packet.Packet) -> web.StreamResponse:
+    def begin(self, request: web.Request, opening: Frame) -> web.StreamResponse:
         """Begin on a WebSocket. Raises what `WebSocket.accept` raises."""
         websocket = self._new_websocket()
-        response = websocket.accept(request, _as_frame(opening).websocket)
+        response = websocket.accept(request, opening.websocket)
         self.attach(websocket)
         websocket.start()
         return response
@@ -672,14 +674,16 @@ class Engine(engineio.AsyncServer):
         upgrades = self._upgrades(socket.sid, transport) if "websocket" in self.transports else []
         opening = _opening(socket, upgrades)
         if transport == "websocket":
-            return self._begin(socket, environ["aiohttp.request"], opening)
+            frame = Frame(_OPEN + msgspec.json.encode(opening), binary=False)
+            return self._begin(socket, environ["aiohttp.request"], frame)
         socket.connected = True
         self.wheel.add(socket, socket.due)
-        return self._ok([opening], jsonp_index=jsonp_index)
+        return self._ok([packet.Packet(packet.OPEN, opening)], jsonp_index=jsonp_index)
 
-    def _begin(
-        self, socket: Socket, request: web.Request, opening: packet.Packet
-    ) -> web.StreamResponse:
+    def generate_id(self) -> str:
+        return new_name()
+
+    def _begin(self, socket: Socket, request: web.Request, opening: Frame) -> web.StreamResponse:
         try:
             response = socket.begin(request, opening)
         except BaseException:
@@ -738,18 +742,15 @@ def _refuse_websocket(request: web.Request) -> web.StreamResponse:
     return response
 
 
-def _opening(socket: Socket, upgrades: list[str]) -> packet.Packet:
+def _opening(socket: Socket, upgrades: list[str]) -> dict[str, object]:
     limits = socket.server.limits
-    return packet.Packet(
-        packet.OPEN,
-        {
-            "sid": socket.sid,
-            "upgrades": upgrades,
-            "pingTimeout": round(limits.ping_timeout_s * 1000),
-            "pingInterval": round(limits.ping_interval_s * 1000),
-            "maxPayload": limits.max_payload,
-        },
-    )
+    return {
+        "sid": socket.sid,
+        "upgrades": upgrades,
+        "pingTimeout": round(limits.ping_timeout_s * 1000),
+        "pingInterval": round(limits.ping_interval_s * 1000),
+        "maxPayload": limits.max_payload,
+    }
 
 
 def _nothing() -> None:

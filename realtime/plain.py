@@ -17,7 +17,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from secrets import token_urlsafe
 from typing import Any, Final
 
 from msgspec import Raw
@@ -25,6 +24,7 @@ from msgspec import Raw
 from realtime import wire
 from realtime.engine import Socket
 from realtime.gateway import Client, Namespace, Refused
+from realtime.names import new_name
 from realtime.wire import Packet, Parser
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class PlainClient(Client):
     __slots__ = ("_answers", "_asked", "auth", "has_left")
 
     def __init__(self, namespace: str, socket: Socket, parser: Parser, auth: Any) -> None:  # noqa: ANN401
-        super().__init__(token_urlsafe(15), namespace, socket, parser)
+        super().__init__(new_name(), namespace, socket, parser)
         self.auth = auth
         """What it connected with: an object of JSON's values, empty if it sent none."""
         self.has_left = False

@@ -1,6 +1,7 @@
 """Where a request comes from, behind proxies that are trusted to say so."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -8,6 +9,8 @@ from aiohttp import web
 from msgspec import Struct
 
 FORWARDED_FOR: Final = "X-Forwarded-For"
+_REMEMBERED: Final = 1_000
+"""Peers whose addresses need not be read again: proxies, and who opens several connections."""
 _IPV6_SITE: Final = 64
 """Bits of an IPv6 address that tell customers apart: the others are each one's own to choose."""
 
@@ -45,7 +48,7 @@ class Proxies:
         """
         peer = request.remote or ""
         told = ",".join(request.headers.getall(FORWARDED_FOR, ()))
-        address = _parsed(peer)
+        address = _peer_address(peer)
         if address is None or not _is_in(self._trusted, address):
             return _of(peer, address)
         return self._behind(peer, told.split(",")) if told.strip(", ") else Origin(peer, None)
@@ -80,6 +83,9 @@ def _parsed(text: str) -> _Address | None:
     except ValueError:
         return None
     return getattr(address, "ipv4_mapped", None) or address
+
+
+_peer_address: Final = lru_cache(_REMEMBERED)(_parsed)
 
 
 def _without_port(entry: str) -> str:

@@ -7,7 +7,7 @@ from models.grouped import Grouped, OnGroup
 from models.messages import Conversation
 from models.mongo.attempts import Creations
 from models.mongo.documents import from_document, to_document, within
-from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, answering
+from models.mongo.driver import APART_S, READINGS_AT_ONCE, SHARED, Collection, Document
 
 
 class MongoConversations:
@@ -15,7 +15,7 @@ class MongoConversations:
         """`on_group` is told how many new conversations one write has."""
         self._collection = collection
         self._creations = Creations(collection, on_group)
-        self._searches = Grouped(self._open_with_all, SHARED, READINGS_AT_ONCE)
+        self._searches = Grouped(self._open_with_all, SHARED, READINGS_AT_ONCE, apart_s=APART_S)
 
     async def create(self, conversation: Conversation, creator: str, client_id: Id) -> Conversation:
         unique = {"creator": creator, "client_id": client_id}
@@ -30,7 +30,6 @@ class MongoConversations:
         still_open = {"_id": conversation_id, "open": True}
         await self._collection.change(still_open, {"$set": {"open": False, "closed_at": at}})
 
-    @answering()
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
         found = await self._searches.add(user_id)
         return [from_document(document, Conversation) for document in found]

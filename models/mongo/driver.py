@@ -60,6 +60,8 @@ SHARED: Final = 32
 """Callers that one reading serves at most: what an embedded store finds as fast as one by one."""
 READINGS_AT_ONCE: Final = 4
 """Shared readings of a kind under way at most, where all but one of them are slow."""
+APART_S: Final = 0.02
+"""Between shared searches for what newcomers follow: when many come, few searches find it."""
 _FEW: Final = 8
 """Keys of a reading that is shared with others; one of more is large enough by itself."""
 _DUPLICATE_KEY: Final = 11_000

@@ -9,7 +9,7 @@ from models.grouped import Grouped, OnGroup
 from models.identity import Role
 from models.mongo.attempts import Creations
 from models.mongo.documents import from_document, to_document, within
-from models.mongo.driver import READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate, answering
+from models.mongo.driver import APART_S, READINGS_AT_ONCE, SHARED, Collection, Document, Duplicate
 from models.stores import PinGuard, TripChange, TripQuery, TripRecord
 from models.tracks import Served, Stint, stints
 from models.trips import Trip, followers
@@ -28,7 +28,7 @@ class MongoTrips:
         self._trips = trips
         self._creations = Creations(trips, on_group)
         self._pin_guards = pin_guards
-        self._searches = Grouped(self._followed_by_all, SHARED, READINGS_AT_ONCE)
+        self._searches = Grouped(self._followed_by_all, SHARED, READINGS_AT_ONCE, apart_s=APART_S)
 
     async def create(self, record: TripRecord) -> TripRecord:
         unique = {"creator": record.creator, "client_id": record.client_id}
@@ -42,7 +42,6 @@ class MongoTrips:
         expected = {"_id": record.trip.id, "version": version}
         return await self._trips.replace(expected, document_of(record))
 
-    @answering()
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
         found = await self._searches.add((key, now))
         return [record_of(document) for document in found if document["chat_until"] > now]
