@@ -80,8 +80,9 @@ async def _fed(
 ) -> Archived:
     sent: dict[str, list[int]] = defaultdict(list)
     async with RedisAddress.parse(shared.redis_url).client() as redis:
-        direct = DirectArchive(kept, now)
-        drivers = RedisDrivers(redis, direct.keep, 10**9, Metrics())
+        metrics = Metrics()
+        direct = DirectArchive(kept, now, metrics)
+        drivers = RedisDrivers(redis, direct.keep, 10**9, metrics)
         idle = await _busy(pid)
         pids = (pid, int((await redis.info("server"))["process_id"]))
         before = Reading.take(pids)

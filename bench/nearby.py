@@ -22,16 +22,16 @@ from bench.accounting import Reading, Spent, pin
 from bench.load.metronome import Metronome
 from bench.load.record import percentile
 from handlers.nearby import NearbyHandler
-from handlers.tracks import Waiting
 from models.commands import DriverAvailability
 from models.errors import Unavailable
 from models.identity import Identity, Role
 from models.points import FilterState, Point, Sighting
 from models.presence import PresenceLimits
 from models.requests import DriversNearby
+from models.tracks import Report
 from realtime import keys
 from realtime.app import now
-from realtime.drivers import RedisDrivers
+from realtime.drivers import RedisDrivers, Saved
 from realtime.metrics import Metrics
 from realtime.nearby import NearbyIndex
 from realtime.redis_address import RedisAddress
@@ -88,7 +88,7 @@ async def report(url: str, instance: int, count: int) -> None:
         await asyncio.gather(*tasks)
 
 
-async def _nowhere(_waiting: Sequence[Waiting]) -> int:
+async def _nowhere(_reports: Sequence[Report], _saved: Saved) -> None:
     raise Unavailable("there are no tracks here")
 
 

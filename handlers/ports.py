@@ -57,8 +57,8 @@ class Drivers(Protocol):
     def is_safe(self, driver_id: Id) -> bool:
         """Whether all that was recorded of the driver would outlive this process."""
 
-    def tell_when_safe(self, told: Callable[[bool], None]) -> None:
-        """Call once when all is safe that was recorded so far; with False if that failed."""
+    def tell_when_safe(self, driver_id: Id, told: Callable[[bool], None]) -> None:
+        """Call once when all is safe that was recorded of the driver so far; with False if not."""
 
     async def newest(self, driver_id: Id) -> Sighting | None:
         """The driver's newest accepted point; None when there is none or nobody can tell now."""

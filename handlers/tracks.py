@@ -1,6 +1,8 @@
 """Tracks: where accepted points belong, and what a trip's track is to whoever asks."""
 
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from handlers import access
@@ -56,22 +58,23 @@ class TrackKeeper:
         self._meter = Meter(kept)
         self._served = ServedTrips(kept.trips, clock)
 
-    async def keep(self, waiting: Sequence[Waiting]) -> int:
-        """Store what belongs to a trip that is stored; how many points that was.
-
-        Raises Unavailable. What was stored before is not stored again. A trip that was accepted
-        just now may not be there yet: some seconds later, when every change is stored that was
-        under way, `finish` finds it.
-        """
-        try:
+    async def catch_up(self) -> None:
+        """Know what is stored of trips now: `keep` goes by it. Raises Unavailable."""
+        with self._distrusting():
             await self._served.catch_up()
-            count = 0
+
+    async def keep(self, waiting: Sequence[Waiting]) -> int:
+        """Store what belongs to a trip that was stored when `catch_up` was called last.
+
+        Returns how many points that was; what was stored before is not stored again. Raises
+        Unavailable. A trip that was accepted just now may not be there yet: some seconds later,
+        when every change is stored that was under way, it is found.
+        """
+        count = 0
+        with self._distrusting():
             for some in _by_driver(waiting):
                 await self._learn(some)
                 count += await self._store(some)
-        except Unavailable:
-            self._served.distrust()
-            raise
         return count
 
     async def measure(self, waiting: Sequence[Waiting]) -> None:
@@ -79,11 +82,14 @@ class TrackKeeper:
         for trip_id in {trip_id for each in waiting for trip_id in self._ended(each)}:
             await self._meter.measure(trip_id)
 
-    async def finish(self, waiting: Sequence[Waiting]) -> int:
-        """Keep them for the last time, and measure. Raises Unavailable."""
-        count = await self.keep(waiting)
-        await self.measure(waiting)
-        return count
+    @contextmanager
+    def _distrusting(self) -> Iterator[None]:
+        """Whoever gave the store less time than it would have had, had no answer either."""
+        try:
+            yield
+        except (Unavailable, CancelledError):
+            self._served.distrust()
+            raise
 
     async def _learn(self, waiting: Sequence[Waiting]) -> None:
         """Know what the drivers have served since their oldest points; late ones apart."""

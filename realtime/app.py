@@ -108,7 +108,7 @@ class Instance:
         self._bus = Bus(address, self._receive, probe_every=PROBE_REDIS_S)
         self._scraping = Scraping(self._metrics.registry, worker)
         kept = self._mongo.stores
-        self._direct = DirectArchive(kept, now)
+        self._direct = DirectArchive(kept, now, self._metrics)
         self._drivers = RedisDrivers(
             self._redis, self._direct.keep, settings.track_buffer_points, self._metrics
         )
@@ -365,9 +365,7 @@ class Instance:
         self._following.catch_up()
 
     async def _settle(self) -> None:
-        """Unless something is about to leave, and to be observed then."""
-        if not self._gateway.engine.outbox.is_waiting:
-            self._metrics.relay.settle()
+        self._metrics.relay.settle(is_leaving=self._gateway.engine.outbox.is_waiting)
 
     def _receive(self, channel: str, message: bytes) -> None:
         self._hub.receive(channel, message)

@@ -8,6 +8,7 @@ removed.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -17,7 +18,8 @@ from handlers.tracks import TrackKeeper, Waiting
 from models.errors import RidewireError, Unavailable
 from realtime.counting import Key
 from realtime.metrics import Metrics
-from realtime.track_stream import AT_ONCE, LEASE_S, Entry, Lag, TrackStream
+from realtime.sifting import refused
+from realtime.track_stream import AT_ONCE, LEASE_S, Entry, Lag, TrackStream, count_of
 from realtime.unsaved import MAX_PORTION
 
 _log = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class Archiver:
         """Points of all that is held."""
         self._lag: Lag | None = None
         """None while nobody knows."""
-        self._renewed_at = self._look_at = self._settled_at = self._cleaned_at = 0.0
+        self._look_at = self._settled_at = self._cleaned_at = 0.0
         self._away = False
         self._is_refused = False
 
@@ -80,6 +82,9 @@ class Archiver:
 
     async def run(self) -> None:
         """Work until cancelled; what a store's absence interrupts is done when it is back."""
+        await asyncio.gather(self._work(), self._renew())
+
+    async def _work(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
             try:
@@ -97,9 +102,9 @@ class Archiver:
     async def turn(self) -> None:
         now = asyncio.get_running_loop().time()
         await self._take()
-        await self._renew(now)
         await self._look(now)
         await self._settle(now)
+        await self._clean(now)
 
     async def _take(self) -> None:
         """Take what there is room for. What cannot be read is put aside at once."""
@@ -107,17 +112,22 @@ class Archiver:
             taken = await self._stream.take(max(1, min(AT_ONCE, room // MAX_PORTION)))
             for entry in taken:
                 if entry.problem:
-                    await self._set_aside(entry, entry.problem)
+                    await self._stream.set_aside(entry, entry.problem)
+                    self._note_aside(entry, 1, entry.problem)
                 elif entry.id not in self._held:
                     self._held[entry.id] = held = _Held(entry)
                     self._size += held.size
             if not taken:
                 return
 
-    async def _renew(self, now: float) -> None:
-        if now - self._renewed_at >= RENEW_S:
-            await self._stream.renew([held.entry for held in self._held.values()])
-            self._renewed_at = now
+    async def _renew(self) -> None:
+        """Go on having what is held, however long MongoDB takes: others would write it as well."""
+        while True:
+            await asyncio.sleep(RENEW_S)
+            with suppress(RedisError, OSError):
+                await self._stream.renew([held.entry for held in self._held.values()])
+
+    async def _clean(self, now: float) -> None:
         if now - self._cleaned_at >= CLEAN_S:
             await self._stream.forget_consumers()
             self._cleaned_at = now
@@ -140,54 +150,50 @@ class Archiver:
         due = [h for h in self._held.values() if h.looked_at and h.looked_at <= now - SETTLE_S]
         if due:
             good = await self._sift(due)
-            await self._measure(good)
+            await measured(self._keeper, _waiting(good))
             await self._stream.remove([held.entry for held in good])
             self._let_go(good)
 
-    async def _measure(self, kept: Sequence[_Held]) -> None:
-        try:
-            await self._keeper.measure(_waiting(kept))
-        except Unavailable:
-            raise
-        except Exception:  # noqa: BLE001 - the points are kept, and whoever reads them measures
-            _log.exception("rides could not be measured")
-
     async def _sift(self, some: Sequence[_Held]) -> Sequence[_Held]:
-        """Have them kept, and put aside what cannot be; the others.
+        """Have them kept, and of each put aside what cannot be; those that are done with.
 
         Where nothing at all was stored, it is hardly the points' fault: then they wait, and are
         tried again with others.
         """
         before = self._counts["kept"]
-        bad = dict(await self._refused(some))
+        await self._keeper.catch_up()
+        bad = {held: error async for held, error in refused(self._keep_entries, some)}
         is_refusing = bool(bad) and self._counts["kept"] == before
         if is_refusing and not self._is_refused:
             _log.error("points wait: MongoDB refuses them", exc_info=next(iter(bad.values())))
         self._is_refused = is_refusing
-        if not is_refusing:
-            for held, error in bad.items():
-                await self._set_aside(held.entry, repr(error.__cause__ or error))
-            self._let_go(bad)
-        return [held for held in some if held not in bad]
+        if is_refusing:
+            return [held for held in some if held not in bad]
+        for held in bad:
+            await self._part(held)
+        return some
 
-    async def _refused(self, some: Sequence[_Held]) -> list[tuple[_Held, Exception]]:
-        """Have them kept: all together, or else in halves, until those are found that cannot be."""
-        try:
-            count = await self._keeper.keep(_waiting(some))
-        except Unavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, others must not wait for it
-            if len(some) == 1:
-                return [(some[0], error)]
-            half = len(some) // 2
-            return [*await self._refused(some[:half]), *await self._refused(some[half:])]
-        self._counts["kept"] += count
-        return []
+    async def _part(self, held: _Held) -> None:
+        """Keep what can be kept of an entry that was refused, and put aside the rest."""
+        bad = {each: error async for each, error in refused(self._keep, held.waiting)}
+        if not bad:
+            return
+        error = next(iter(bad.values()))
+        why = repr(error.__cause__ or error)
+        reports = [each.report for each in bad]
+        await self._stream.set_aside_of(held.entry, reports, why)
+        self._note_aside(held.entry, count_of(reports), why)
+        held.waiting = [each for each in held.waiting if each not in bad]
 
-    async def _set_aside(self, entry: Entry, why: str) -> None:
+    async def _keep_entries(self, some: Sequence[_Held]) -> None:
+        await self._keep(_waiting(some))
+
+    async def _keep(self, waiting: Sequence[Waiting]) -> None:
+        self._counts["kept"] += await self._keeper.keep(waiting)
+
+    def _note_aside(self, entry: Entry, points: int, why: str) -> None:
         _log.error("points are put aside: %s", why, extra={"entry": entry.id})
-        await self._stream.set_aside(entry, why)
-        self._counts["set_aside"] += max(1, entry.points)
+        self._counts["set_aside"] += points
 
     def _let_go(self, some: Iterable[_Held]) -> None:
         for held in some:
@@ -197,3 +203,13 @@ class Archiver:
 
 def _waiting(held: Iterable[_Held]) -> list[Waiting]:
     return list(chain.from_iterable(each.waiting for each in held))
+
+
+async def measured(keeper: TrackKeeper, waiting: Sequence[Waiting]) -> None:
+    """Have the rides measured that have ended. Raises Unavailable."""
+    try:
+        await keeper.measure(waiting)
+    except Unavailable:
+        raise
+    except Exception:  # noqa: BLE001 - the points are kept, and whoever reads them measures
+        _log.exception("rides could not be measured")

@@ -149,9 +149,10 @@ def locate(to: Handlers) -> Locate:
 
 def _safety(drivers: Drivers) -> Callable[[Connection, Callable[[bool], None]], bool]:
     def wait(connection: Connection, told: Callable[[bool], None]) -> bool:
-        if drivers.is_safe(connection.identity.user_id):
+        driver_id = connection.identity.user_id
+        if drivers.is_safe(driver_id):
             return False
-        drivers.tell_when_safe(told)
+        drivers.tell_when_safe(driver_id, told)
         return True
 
     return wait

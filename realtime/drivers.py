@@ -12,11 +12,10 @@ from typing import Final
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
-from handlers.tracks import Waiting
 from models.commands import DriverAvailability
-from models.errors import RidewireError
+from models.errors import Unavailable
 from models.fields import Id
 from models.grouped import Grouped
 from models.points import Point, Sighting
@@ -27,7 +26,7 @@ from realtime.metrics import Metrics
 from realtime.nearby import NearbyIndex
 from realtime.overdue import Overdue, Told
 from realtime.sightings import TIME_DIGITS, packed, unpacked
-from realtime.unsaved import DRIVERS_AT_ONCE, Portion, Unsaved
+from realtime.unsaved import Portion, Unsaved
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +34,9 @@ MAX_AT_ONCE: Final = 500
 """Keys in one command."""
 READ_WITHIN_S: Final = 1.0
 WRITE_WITHIN_S: Final = 2.0
-"""For one command, or else Redis is away; and for all of a flush: the rest is the next one's."""
+"""For the commands of a flush to be answered, or else Redis is away."""
+BEGIN_WITHIN_S: Final = 1.0
+"""For them to be sent: of a flush that takes longer the rest is the next one's."""
 PAUSE_S: Final = 1.0
 """For which Redis is not asked again after it did not answer: nobody waits for it in a queue."""
 FLUSH_S: Final = 0.1
@@ -64,14 +65,18 @@ instance may have been faster. 0, and nothing done, when the stream is full.
 """
 GATHER_S: Final = 0.01
 """The same where somebody waits until it is safe."""
+GATHER_AWAY_S: Final = 0.1
+"""The same while Redis is away: MongoDB is asked for all trips that changed lately, each time."""
 TOLD_WITHIN_S: Final = 4.5
 """An answer is promised within five seconds, whatever the stores do. A point is sent again."""
 KEEP_WITHIN_S: Final = 2.5
-"""Seconds that MongoDB has, in Redis' place, before who waits is told that it is not safe."""
+"""Seconds that MongoDB has for a flush, in Redis' place."""
 _UNREACHABLE: Final = (RedisError, OSError, asyncio.TimeoutError)
 
 _encode = msgspec.msgpack.Encoder().encode
-Keep = Callable[[Sequence[Waiting]], Awaitable[int]]
+Saved = Callable[[Sequence[Report]], None]
+Keep = Callable[[Sequence[Report], Saved], Awaitable[None]]
+"""Tells which are safe as it gets on, and raises Unavailable for the rest."""
 
 
 class RedisDrivers:
@@ -111,11 +116,11 @@ class RedisDrivers:
     def is_safe(self, driver_id: Id) -> bool:
         return not (self._unsaved.has_points(driver_id) or self._unsaved.is_full)
 
-    def tell_when_safe(self, told: Told) -> None:
+    def tell_when_safe(self, driver_id: Id, told: Told) -> None:
         if self._unsaved.is_full:
             told(False)  # what was recorded last may have been dropped
             return
-        self._unsaved.tell(self._overdue.bound(told))
+        self._unsaved.tell(driver_id, self._overdue.bound(told))
         self._awaited.set()
 
     async def newest(self, driver_id: Id) -> Sighting | None:
@@ -147,7 +152,7 @@ class RedisDrivers:
         while True:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._awaited.wait(), FLUSH_S)
-                await asyncio.sleep(GATHER_S)
+                await asyncio.sleep(GATHER_AWAY_S if self._away else GATHER_S)
             try:
                 await self.flush()
             except Exception:  # noqa: BLE001 - logged; nothing is lost by it, and the next may do
@@ -162,11 +167,14 @@ class RedisDrivers:
         writing = self._unsaved.take()
         seen = list(writing.sightings.values())
         try:
-            is_safe = await self._save(writing)
-            writing.end(is_safe)
+            await self._save(writing)
+        except asyncio.CancelledError:
+            raise  # the next one tells who waits
         except Exception:
-            writing.end(is_safe=False)
+            writing.end()
             raise
+        else:
+            writing.end()
         finally:
             self._unsaved.put_back(writing)
         if not self._away:
@@ -182,78 +190,79 @@ class RedisDrivers:
             if not 0 < len(self._unsaved) < before or loop.time() > until:
                 return
 
-    async def _save(self, writing: Unsaved) -> bool:
+    async def _save(self, writing: Unsaved) -> None:
         """Write to Redis and, what is for tracks, to MongoDB while Redis is away."""
-        loop = asyncio.get_running_loop()
-        if loop.time() < self._written_again_at:
-            return await self._keep_directly(writing)
+        if asyncio.get_running_loop().time() < self._written_again_at:
+            await self._keep_directly(writing)
+            return
         try:
             await self._write(writing)
+            self._away = False
         except _UNREACHABLE as error:
-            self._written_again_at = loop.time() + PAUSE_S
             if not self._away:
                 _log.warning("newest points wait for Redis: %s", error)
             self._away = True
-            return await self._keep_directly(writing)
-        self._away = False
-        return not writing.points
+            await self._keep_directly(writing)
+            self._leave_alone()  # from now on: who came meanwhile waits for MongoDB alone
+
+    def _leave_alone(self) -> None:
+        """Redis did not answer."""
+        self._written_again_at = asyncio.get_running_loop().time() + PAUSE_S
 
     async def _write(self, writing: Unsaved) -> None:
         """Portion by portion. A full stream takes no points, and of no driver the later first."""
-        until = asyncio.get_running_loop().time() + WRITE_WITHIN_S
-        for portion in list(writing.portions()):
-            if asyncio.get_running_loop().time() > until or not await self._is_put(portion):
-                return
-            writing.saved(portion)
-            self._counts["buffered"] += portion.count
+        began = asyncio.get_running_loop().time()
+        async with asyncio.timeout_at(began + WRITE_WITHIN_S):
+            for portion in list(writing.portions()):
+                if _is_late(began) or not await self._is_put(portion):
+                    return
+                writing.saved(portion)
+                self._counts["buffered"] += portion.count
 
     async def _is_put(self, portion: Portion) -> bool:
         """Whether the stream had room for its points; if not, nothing was written."""
-        async with asyncio.timeout(WRITE_WITHIN_S):
-            reports = _encode(portion.points) if portion.points else b""
-            return bool(
-                await self._put(
-                    keys=[
-                        keys.track_stream(),
-                        keys.track_points(),
-                        *(keys.sighting(sighting.driver_id) for sighting in portion.sightings),
-                    ],
-                    args=[
-                        *(keys.SIGHTING_TTL_S, self._max_points, portion.count, reports),
-                        *map(packed, portion.sightings),
-                    ],
-                )
+        reports = _encode(portion.points) if portion.points else b""
+        return bool(
+            await self._put(
+                keys=[
+                    keys.track_stream(),
+                    keys.track_points(),
+                    *(keys.sighting(sighting.driver_id) for sighting in portion.sightings),
+                ],
+                args=[
+                    *(keys.SIGHTING_TTL_S, self._max_points, portion.count, reports),
+                    *map(packed, portion.sightings),
+                ],
             )
+        )
 
     async def _place(self, seen: Sequence[Sighting]) -> None:
         """Have them found nearby. Points are safe without it: nobody waits for it."""
-        until = asyncio.get_running_loop().time() + WRITE_WITHIN_S
+        began = asyncio.get_running_loop().time()
         try:
-            for start in range(0, len(seen), MAX_AT_ONCE):
-                if asyncio.get_running_loop().time() > until:
-                    return  # their next points find a place
-                async with asyncio.timeout(WRITE_WITHIN_S):
+            async with asyncio.timeout_at(began + WRITE_WITHIN_S):
+                for start in range(0, len(seen), MAX_AT_ONCE):
+                    if _is_late(began):
+                        return  # their next points find a place
                     await self.nearby.note(seen[start : start + MAX_AT_ONCE])
         except _UNREACHABLE as error:
             if not self._is_misplaced:
                 _log.warning("drivers are not found nearby: %s", error)
             self._is_misplaced = True
+            if not isinstance(error, ResponseError):
+                self._leave_alone()
         else:
             self._is_misplaced = False
 
-    async def _keep_directly(self, writing: Unsaved) -> bool:
-        """Have the points kept without Redis; whether that worked."""
-        drivers = list(writing.points.items())
-        try:
+    async def _keep_directly(self, writing: Unsaved) -> None:
+        """Have the points kept without Redis, as far as MongoDB takes them."""
+
+        def saved(reports: Sequence[Report]) -> None:
+            writing.saved(Portion(points=[(each.driver_id, each.points) for each in reports]))
+
+        with suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(KEEP_WITHIN_S):
-                for start in range(0, len(drivers), DRIVERS_AT_ONCE):
-                    some = drivers[start : start + DRIVERS_AT_ONCE]
-                    count = await self._keep([Waiting(Report(*of)) for of in some])
-                    self._counts["kept"] += count
-                    writing.saved(Portion(points=some))
-        except (RidewireError, TimeoutError):
-            return False
-        return True
+                await self._keep([Report(*of) for of in writing.points.items()], saved)
 
     async def _get(self, key: str) -> bytes | None:
         loop = asyncio.get_running_loop()
@@ -270,3 +279,8 @@ class RedisDrivers:
         async with asyncio.timeout(READ_WITHIN_S):
             found = await self._redis.mget(wanted)
         return [stored.encode() if isinstance(stored, str) else stored for stored in found]
+
+
+def _is_late(began: float) -> bool:
+    """Whether a flush that began then (loop time) has no time for another command."""
+    return asyncio.get_running_loop().time() - began > BEGIN_WITHIN_S

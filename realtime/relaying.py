@@ -49,8 +49,13 @@ class Relay:
         if self.arrived:
             self._observe(self.arrived, BUS, 0, 0)  # clocks differ: none arrives before it left
 
-    def settle(self) -> None:
-        """Between two turns: what is left went to clients that poll, at no moment of its own."""
+    def settle(self, *, is_leaving: bool) -> None:
+        """Between two turns: what is left went to clients that poll, at no moment of its own.
+
+        Unless something `is_leaving` with the end of this turn, and is observed then.
+        """
+        if is_leaving:
+            return
         self._total = self.deliveries
         self.shown.clear()
         self.arrived.clear()

@@ -51,7 +51,13 @@ if found then
 end
 """
 
+_encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(list[Report]).decode
+
+
+def count_of(reports: Sequence[Report]) -> int:
+    """How many points they have."""
+    return sum(len(report.points) for report in reports)
 
 
 class Entry(Struct, frozen=True):
@@ -62,7 +68,7 @@ class Entry(Struct, frozen=True):
 
     @property
     def points(self) -> int:
-        return sum(len(report.points) for report in self.reports)
+        return count_of(self.reports)
 
 
 class Lag(Struct, frozen=True):
@@ -110,10 +116,17 @@ class TrackStream:
             await self._remove(keys=[keys.track_stream(), keys.track_points()], args=ids)
 
     async def set_aside(self, entry: Entry, why: str) -> None:
-        """Put it where it is in nobody's way, and can be looked at."""
+        """Put one that cannot be read where it is in nobody's way, and can be looked at."""
         both = [keys.track_stream(), keys.track_set_aside()]
         await self._set_aside(keys=both, args=[entry.id, why, MAX_SET_ASIDE])
         await self.remove([entry])
+
+    async def set_aside_of(self, entry: Entry, reports: Sequence[Report], why: str) -> None:
+        """The same for some of its reports, as an entry of their own. The rest stays."""
+        some = {"points": count_of(reports), "reports": _encode(reports)}
+        fields: dict[Any, Any] = {"entry": entry.id, "why": why} | some
+        aside = keys.track_set_aside()
+        await self._redis.xadd(aside, fields, maxlen=MAX_SET_ASIDE, approximate=False)
 
     async def lag(self) -> Lag:
         points = int(await self._redis.get(keys.track_points()) or 0)

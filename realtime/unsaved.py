@@ -37,7 +37,7 @@ class Unsaved:
         self.dropped = 0
         """Points that there was no room for, ever."""
         self._count = 0
-        self._waiting: list[Told] = []
+        self._waiting: list[tuple[Id, Told]] = []
         self._taken: Unsaved | None = None
         """What a flush is about to save."""
 
@@ -46,10 +46,6 @@ class Unsaved:
 
     def __bool__(self) -> bool:
         return bool(self.sightings or self.points or self._waiting)
-
-    @property
-    def is_awaited(self) -> bool:
-        return bool(self._waiting)
 
     @property
     def is_full(self) -> bool:
@@ -85,9 +81,9 @@ class Unsaved:
         else:
             known.extend(points)
 
-    def tell(self, told: Told) -> None:
-        """Have somebody told when all is safe that is there now."""
-        self._waiting.append(told)
+    def tell(self, driver_id: Id, told: Told) -> None:
+        """Have somebody told when all is safe that is there now of a driver."""
+        self._waiting.append((driver_id, told))
 
     def take(self) -> "Unsaved":
         """All of it, until it is put back."""
@@ -108,11 +104,11 @@ class Unsaved:
         self._count += taken._count
         self._waiting = taken._waiting + self._waiting
 
-    def end(self, is_safe: bool) -> None:
-        """Tell those who wait."""
+    def end(self) -> None:
+        """Tell those who wait whether it is."""
         waiting, self._waiting = self._waiting, []
-        for told in waiting:
-            told(is_safe)
+        for driver_id, told in waiting:
+            told(driver_id not in self.points)
 
     def saved(self, portion: Portion) -> None:
         """So much of it is safe."""

@@ -91,7 +91,7 @@ async def test_what_is_sent_again_is_stored_once(world: World, keeper: TrackKeep
     trip = await served(world, 0, 5_000)
     waiting = report(1_000, 2_000)
     assert await keeper.keep([waiting]) == 2
-    assert await keeper.finish([waiting]) == 0
+    assert await keeper.keep([waiting]) == 0
     await keeper.keep([report(1_000, 2_000)])
     assert await track(world, trip) == [1_000, 2_000]
 
@@ -103,7 +103,8 @@ async def test_a_trip_that_was_stored_a_moment_too_late_is_found_at_the_second_l
     waiting = report(1_000, 2_000)
     await keeper.keep([waiting])
     trip = await served(world, 500, 3_000)
-    assert await keeper.finish([waiting]) == 2
+    await keeper.catch_up()
+    assert await keeper.keep([waiting]) == 2
     assert await track(world, trip) == [1_000, 2_000]
     assert await track(world, earlier) == [1_000]
 
@@ -143,6 +144,7 @@ async def test_what_is_stored_of_much_stays_so_when_the_store_goes_away(
     with pytest.raises(Unavailable):
         await keeper.keep(waiting)
     is_away = False
+    await keeper.catch_up()
     assert await keeper.keep(waiting) == 2
     assert asked == [set(drivers) - {"dan"}, {"dan"}, {"dan"}]
     assert looked_up == 2 * asked[:2], "after an absence nothing is remembered"
@@ -156,15 +158,16 @@ class TestDistance:
         waiting = report(0, 50_000, 100_000)
         await keeper.keep([waiting])
         assert (await world.stored(trip.id)).trip.distance_m is None
-        await keeper.finish([waiting])
+        await keeper.measure([waiting])
         stored = (await world.stored(trip.id)).trip
         assert (stored.distance_m, stored.duration_ms) == (111, 100_000)
         assert stored.version == trip.version
 
     async def test_late_points_make_it_longer(self, world: World, keeper: TrackKeeper) -> None:
         trip = await served(world, 0, 200_000)
-        await keeper.finish([report(0, 100_000)])
-        await keeper.finish([report(200_000)])
+        for waiting in (report(0, 100_000), report(200_000)):
+            await keeper.keep([waiting])
+            await keeper.measure([waiting])
         assert (await world.stored(trip.id)).trip.distance_m == 222
 
     async def test_the_approach_is_not_in_it(self, world: World, keeper: TrackKeeper) -> None:
@@ -173,7 +176,9 @@ class TestDistance:
         for at, status in moves:
             world.clock.now = NOW + at
             trip = await world.move(ANN, trip, status, driver_id="dan")
-        await keeper.finish([report(0, 50_000, 100_000, 200_000)])
+        waiting = report(0, 50_000, 100_000, 200_000)
+        await keeper.keep([waiting])
+        await keeper.measure([waiting])
         assert (await world.stored(trip.id)).trip.distance_m == 111
 
     async def test_a_ride_without_a_point_has_none(self, world: World) -> None:

@@ -413,7 +413,7 @@ class MemoryDrivers:
     def is_safe(self, _driver_id: Id) -> bool:
         return True
 
-    def tell_when_safe(self, told: Callable[[bool], None]) -> None:
+    def tell_when_safe(self, _driver_id: Id, told: Callable[[bool], None]) -> None:
         told(True)
 
     async def newest(self, driver_id: Id) -> Sighting | None:

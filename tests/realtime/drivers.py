@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from redis.asyncio import Redis
 
-from handlers.tracks import Waiting
 from models.errors import Unavailable
-from realtime.drivers import Keep, RedisDrivers
+from models.tracks import Report
+from realtime.drivers import Keep, RedisDrivers, Saved
 from realtime.metrics import Metrics
 
 
-async def nowhere(_waiting: Sequence[Waiting]) -> int:
+async def nowhere(_reports: Sequence[Report], _saved: Saved) -> None:
     """A store of tracks that is away."""
     raise Unavailable("the store is away")
 

@@ -5,23 +5,27 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
 from handlers.measuring import points_of
 from handlers.tracks import TrackKeeper
+from models import mongo
 from models.errors import Internal, Unavailable
 from models.points import Point, Sighting
-from models.tracks import TrackMinute, parts
+from models.stores import Tracks
+from models.tracks import Report, TrackMinute, parts
 from models.trips import Trip
 from realtime import archiver, keys, track_stream
 from realtime.archiver import Archiver
-from realtime.drivers import RedisDrivers
 from realtime.embedded import EmbeddedStores
 from realtime.metrics import Metrics
 from realtime.redis_address import RedisAddress
 from realtime.track_stream import TrackStream
 from tests.handlers.world import NOW, World
+from tests.realtime.drivers import drivers_on
 
 WITHIN_S = 10
 
@@ -33,8 +37,7 @@ class Archive:
         self.redis = redis
         self.stop_redis = stop_redis
         self.world = World()
-        self.keeper = TrackKeeper(self.world.stores, self.world.clock)
-        self.drivers = RedisDrivers(redis, self.keeper.keep, 10_000, Metrics())
+        self.drivers = drivers_on(redis, max_points=10_000)
 
     async def reports(self, *seqs: int, ago_ms: int = 0) -> None:
         points = [Point(lat=52.5, lng=13.4, ts=NOW + seq - ago_ms, seq=seq) for seq in seqs]
@@ -42,8 +45,9 @@ class Archive:
         self.drivers.record("dan", points)
         await self.drivers.flush()
 
-    def instance(self, metrics: Metrics | None = None) -> Archiver:
-        keeper = TrackKeeper(self.world.stores, self.world.clock)
+    def instance(self, metrics: Metrics | None = None, tracks: Tracks | None = None) -> Archiver:
+        kept = self.world.stores
+        keeper = TrackKeeper(replace(kept, tracks=tracks or kept.tracks), self.world.clock)
         return Archiver(TrackStream(self.redis), keeper, metrics or Metrics())
 
     async def set_aside(self) -> list[dict[bytes, bytes]]:
@@ -62,6 +66,23 @@ class Archive:
         """Points and entries in the stream."""
         lag = await TrackStream(self.redis).lag()
         return lag.points, await self.redis.xlen(keys.track_stream())
+
+
+class Stalling:
+    """What stands before a store of tracks, and holds writes up."""
+
+    def __init__(self, tracks: Tracks) -> None:
+        self._tracks = tracks
+        self.began = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+        self.began.set()
+        await self.goes_on.wait()
+        await self._tracks.add(points)
+
+    async def read(self, minutes: Sequence[TrackMinute]) -> Sequence[Point]:
+        return await self._tracks.read(minutes)
 
 
 @pytest.fixture
@@ -126,6 +147,74 @@ async def test_what_is_renewed_nobody_else_takes(
         assert await other.take() == []
 
 
+async def test_an_archiver_keeps_what_it_has_however_long_mongodb_takes(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_stream, "LEASE_S", 0.3)
+    monkeypatch.setattr(archiver, "RENEW_S", 0.05)
+    trip = await archive.world.trip_in("in_progress")
+    await archive.reports(1)
+    tracks = Stalling(archive.world.stores.tracks)
+    running = asyncio.create_task(archive.instance(tracks=tracks).run())
+    await asyncio.wait_for(tracks.began.wait(), WITHIN_S)
+    other = TrackStream(archive.redis)
+    deadline = asyncio.get_running_loop().time() + 0.9
+    while asyncio.get_running_loop().time() < deadline:
+        assert await other.take() == []
+        await asyncio.sleep(0.01)
+    tracks.goes_on.set()
+    await until_nothing_waits(archive)
+    running.cancel()
+    assert await archive.track(trip) == [1]
+
+
+async def test_what_two_instances_have_at_once_is_stored_once(
+    archive: Archive, stores: EmbeddedStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One was frozen in the midst of a write, for longer than it has what it took."""
+    monkeypatch.setattr(track_stream, "LEASE_S", 0.05)
+    connection = mongo.connect(str(stores.mongodb_url))
+    archive.world.stores = replace(archive.world.stores, tracks=connection.stores.tracks)
+    trip = await archive.world.trip_in("in_progress")
+    tracks = Stalling(connection.stores.tracks)
+    frozen, other = archive.instance(tracks=tracks), archive.instance()
+    await archive.reports(1, 2)
+    under_way = asyncio.create_task(frozen.turn())
+    await asyncio.wait_for(tracks.began.wait(), WITHIN_S)
+    await archive.reports(3)
+    async with asyncio.timeout(WITHIN_S):
+        while not await _is_abandoned(archive.redis):  # noqa: ASYNC110 - Redis' clock
+            await asyncio.sleep(0.005)
+    await until_nothing_waits(archive, other)
+    tracks.goes_on.set()
+    await under_way
+    await archive.reports(4)
+    await until_nothing_waits(archive, frozen, other)
+    assert await archive.track(trip) == [1, 2, 3, 4]
+    assert await archive.set_aside() == []
+    await connection.close()
+
+
+async def _is_abandoned(redis: Redis) -> bool:
+    """Whether the oldest entry was taken longer ago than its owner has it."""
+    found: Any = await redis.xpending_range(keys.track_stream(), "archive", "-", "+", 1)
+    return bool(found[0]["time_since_delivered"] > 1_000 * track_stream.LEASE_S)
+
+
+async def test_what_two_remove_counts_once(
+    archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(track_stream, "LEASE_S", 0)
+    one, other = TrackStream(archive.redis), TrackStream(archive.redis)
+    await archive.reports(1, 2)
+    taken = await one.take()
+    assert await other.take() == taken
+    await archive.reports(3)
+    for stream in (one, other):
+        await stream.remove(taken)
+    assert await archive.waiting() == (1, 1)
+
+
 async def test_points_wait_in_the_stream_while_mongodb_is_away(
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,7 +252,7 @@ async def test_a_redis_that_forgot_everything_is_used_again_by_who_can_take_no_m
     archive: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archiver, "MAX_HELD", 2)
-    monkeypatch.setattr(archiver, "RENEW_S", 0)
+    monkeypatch.setattr(archiver, "RENEW_S", 0.01)
     trip = await archive.world.trip_in("in_progress")
     instance = archive.instance()
     await archive.reports(1, 2)
@@ -220,6 +309,33 @@ class TestPoison:
         assert await archive.track(trip) == [1, 3, 4]
         (refused,) = await archive.set_aside()
         assert (refused[b"points"], b"refuses" in refused[b"why"]) == (b"1", True)
+
+    async def test_of_what_many_drivers_sent_only_what_is_refused_is_put_aside(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drivers = ("dan", "eve", "ida")
+        trips = [await archive.world.trip_in("accepted", driver_id=each) for each in drivers]
+        store = archive.world.stores.tracks.add
+
+        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+            if "eve" in {minute.driver_id for minute in points}:
+                raise Internal("the store refuses it")
+            await store(points)
+
+        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        refused = Point(lat=52.5, lng=13.4, ts=NOW, seq=1)
+        for driver_id in drivers:
+            archive.drivers.record(driver_id, [refused])
+        await archive.drivers.flush()
+        await archive.reports(2)
+        assert await archive.waiting() == (4, 2)
+        metrics = Metrics()
+        await until_nothing_waits(archive, archive.instance(metrics))
+        assert [await archive.track(trip) for trip in trips] == [[1, 2], [], [1]]
+        (aside,) = await archive.set_aside()
+        reports = msgspec.msgpack.decode(aside[b"reports"], type=list[Report])
+        assert (aside[b"points"], reports) == (b"1", [Report("eve", [refused])])
+        assert metrics.track_points.counts["set_aside"] == 1
 
     async def test_where_the_store_refuses_everything_nothing_is_put_aside(
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch

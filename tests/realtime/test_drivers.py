@@ -3,19 +3,19 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from handlers.tracks import Waiting
 from models.commands import DriverAvailability
 from models.errors import Unavailable
 from models.points import Point, Sighting
 from models.tracks import Report
 from realtime import keys
-from realtime.drivers import RedisDrivers
+from realtime.drivers import RedisDrivers, Saved
 from realtime.embedded import EmbeddedStores
 from realtime.metrics import Metrics
 from realtime.redis_address import RedisAddress
@@ -33,6 +33,14 @@ def fixes(*times: int) -> list[Point]:
     return [Point(lat=1, lng=2, ts=ts, seq=ts) for ts in times]
 
 
+async def _never(_reports: Sequence[Report], _saved: Saved) -> None:
+    raise AssertionError("Redis is there")
+
+
+def _note(told: list[tuple[str, bool]], driver_id: str, is_safe: bool) -> None:
+    told.append((driver_id, is_safe))
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -47,8 +55,8 @@ def asked() -> list[bytes]:
 
 
 @pytest.fixture
-async def silent(asked: list[bytes]) -> AsyncIterator[RedisDrivers]:
-    """On a Redis that takes connections and says nothing."""
+async def silence(asked: list[bytes]) -> AsyncIterator[Redis]:
+    """A Redis that takes connections and says nothing."""
 
     async def listen(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
@@ -57,9 +65,14 @@ async def silent(asked: list[bytes]) -> AsyncIterator[RedisDrivers]:
     server = await asyncio.start_server(listen, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     redis = RedisAddress.parse(f"redis://127.0.0.1:{port}").client()
-    yield drivers_on(redis)
+    yield redis
     await redis.aclose()
     server.close()
+
+
+@pytest.fixture
+def silent(silence: Redis) -> RedisDrivers:
+    return drivers_on(silence)
 
 
 async def test_the_newest_point_is_kept_for_all(stores: EmbeddedStores) -> None:
@@ -131,15 +144,14 @@ async def test_who_waits_until_points_are_safe_is_told_in_time(
 ) -> None:
     monkeypatch.setattr("realtime.drivers.TOLD_WITHIN_S", 0.05)
 
-    async def never(_waiting: Sequence[Waiting]) -> int:
+    async def never(_reports: Sequence[Report], _saved: Saved) -> None:
         await asyncio.Event().wait()
-        return 0
 
     async with RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client() as redis:
         drivers = RedisDrivers(redis, never, 100, Metrics())
         drivers.record("dan", fixes(1))
         answered: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        drivers.tell_when_safe(answered.set_result)
+        drivers.tell_when_safe("dan", answered.set_result)
         flushing = asyncio.create_task(drivers.flush())
         assert await answered is False
         assert not flushing.done()
@@ -172,7 +184,7 @@ class TestTracks:
         drivers.saw(sighting("eve", 1))
         assert not drivers.is_safe("dan")
         assert drivers.is_safe("eve")
-        drivers.tell_when_safe(safe.append)
+        drivers.tell_when_safe("dan", safe.append)
         await drivers.flush()
         assert safe == [True]
         assert drivers.is_safe("dan")
@@ -190,7 +202,7 @@ class TestTracks:
         for driver_id, times in (("dan", (1, 2)), ("eve", (1, 2))):
             drivers.saw(sighting(driver_id, 2))
             drivers.record(driver_id, fixes(*times))
-            drivers.tell_when_safe(safe.append)
+            drivers.tell_when_safe(driver_id, safe.append)
             await drivers.flush()
         assert safe == [True, False]
         assert await drivers_on(redis).newest("eve") is None
@@ -222,21 +234,21 @@ class TestTracks:
         safe: list[bool] = []
         is_away = True
 
-        async def keep(waiting: Sequence[Waiting]) -> int:
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
             if is_away:
                 raise Unavailable("the store is away")
-            kept.extend(each.report for each in waiting)
-            return len(waiting)
+            kept.extend(reports)
+            saved(reports)
 
         nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
         silent = drivers_on(nobody, keep)
         silent.record("dan", fixes(1))
-        silent.tell_when_safe(safe.append)
+        silent.tell_when_safe("dan", safe.append)
         await silent.flush()
         assert (safe, silent.is_safe("dan")) == ([False], False)
         is_away = False
         silent.record("dan", fixes(2))
-        silent.tell_when_safe(safe.append)
+        silent.tell_when_safe("dan", safe.append)
         await silent.flush()
         assert (safe, silent.is_safe("dan")) == ([False, True], True)
         assert kept == [Report("dan", fixes(1, 2))]
@@ -249,25 +261,111 @@ class TestTracks:
         for driver_id in (f"d{n}" for n in range(DRIVERS_AT_ONCE + 1)):
             drivers.came(driver_id, DriverAvailability.AVAILABLE)
             drivers.saw(sighting(driver_id, 9_999), fixes(9_999))
-        drivers.tell_when_safe(safe.append)
+        drivers.tell_when_safe("d0", safe.append)
         await drivers.flush()
         assert safe == [True]
+
+    async def test_each_who_waits_is_told_of_its_own_points(self) -> None:
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
+            saved([each for each in reports if each.driver_id != "dan"])
+            raise Unavailable("the store is away")
+
+        nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
+        drivers = drivers_on(nobody, keep)
+        told: list[tuple[str, bool]] = []
+        for driver_id in ("dan", "eve"):
+            drivers.record(driver_id, fixes(1))
+            drivers.tell_when_safe(driver_id, partial(_note, told, driver_id))
+        await drivers.flush()
+        assert told == [("dan", False), ("eve", True)]
+        assert (drivers.is_safe("dan"), drivers.is_safe("eve")) == (False, True)
+        await nobody.aclose()
+
+    async def test_at_the_end_points_are_written_as_long_as_that_gets_on(self) -> None:
+        asked: list[int] = []
+
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
+            asked.append(len(reports))
+            if len(reports) > 1:
+                saved(reports[:1])
+
+        nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
+        drivers = drivers_on(nobody, keep)
+        for driver_id in ("dan", "eve", "ida"):
+            drivers.record(driver_id, fixes(1))
+        await drivers.finish(within_s=60)
+        assert asked == [3, 2, 1]
+        await nobody.aclose()
+
+    async def test_what_has_no_time_left_is_the_next_flushs(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drivers = drivers_on(redis, _never)
+        drivers.saw(sighting("dan", 1), fixes(1))
+        with monkeypatch.context() as busy:
+            busy.setattr("realtime.drivers.BEGIN_WITHIN_S", -1)
+            await drivers.flush()
+        assert not drivers.is_safe("dan")
+        await drivers.flush()
+        assert drivers.is_safe("dan")
+
+    async def test_who_came_while_mongodb_took_points_does_not_wait_for_redis_again(
+        self, silence: Redis, asked: list[bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("realtime.drivers.WRITE_WITHIN_S", 0.05)
+        monkeypatch.setattr("realtime.drivers.PAUSE_S", 0)
+        kept: list[Report] = []
+
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
+            kept.extend(reports)
+            saved(reports)
+            monkeypatch.setattr("realtime.drivers.PAUSE_S", 3_600)
+
+        drivers = drivers_on(silence, keep)
+        drivers.record("dan", fixes(1))
+        await drivers.flush()
+        questions = list(asked)
+        drivers.record("dan", fixes(2))
+        await drivers.flush()
+        assert kept == [Report("dan", fixes(1)), Report("dan", fixes(2))]
+        assert asked == questions
+
+    async def test_after_a_place_without_an_answer_points_do_not_wait_for_redis(
+        self, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        kept: list[Report] = []
+
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
+            kept.extend(reports)
+            saved(reports)
+
+        async def note(_sightings: Sequence[Sighting]) -> None:
+            raise TimeoutError
+
+        drivers = drivers_on(redis, keep)
+        monkeypatch.setattr(drivers.nearby, "note", note)
+        drivers.saw(sighting("dan", 1), fixes(1))
+        await drivers.flush()
+        assert kept == []
+        drivers.record("dan", fixes(2))
+        await drivers.flush()
+        assert kept == [Report("dan", fixes(2))]
 
     async def test_a_fault_does_not_end_the_writing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("realtime.drivers.PAUSE_S", 0.01)
         kept = asyncio.Event()
         safe: list[bool] = []
 
-        async def keep(waiting: Sequence[Waiting]) -> int:
+        async def keep(reports: Sequence[Report], saved: Saved) -> None:
             if not safe:
                 raise RuntimeError("a fault")
+            saved(reports)
             kept.set()
-            return len(waiting)
 
         nobody = RedisAddress.parse(f"redis://127.0.0.1:{_free_port()}").client()
         drivers = drivers_on(nobody, keep)
         drivers.record("dan", fixes(1))
-        drivers.tell_when_safe(safe.append)
+        drivers.tell_when_safe("dan", safe.append)
         running = asyncio.create_task(drivers.run())
         await asyncio.wait_for(kept.wait(), 10)
         running.cancel()
@@ -279,7 +377,7 @@ class TestTracks:
         silent.record("eve", fixes(1))
         assert not silent.is_safe("eve")
         told: list[bool] = []
-        silent.tell_when_safe(told.append)
+        silent.tell_when_safe("eve", told.append)
         assert told == [False]
 
     def test_what_is_being_saved_counts_until_it_is(self) -> None:

@@ -81,10 +81,18 @@ def test_what_polling_clients_get_is_counted_and_not_observed() -> None:
     observed = Observed()
     observed.relay.shown[now()] += 2
     observed.relay.arrived[now()] += 3
-    observed.relay.settle()
+    observed.relay.settle(is_leaving=False)
     observed.relay.sent(time.perf_counter())
     assert observed.count(LOCAL) == observed.count(BUS) == 0
     assert observed.relay.deliveries == 5
+
+
+def test_what_is_about_to_leave_is_left_to_be_observed() -> None:
+    observed = Observed()
+    observed.relay.shown[now()] += 2
+    observed.relay.settle(is_leaving=True)
+    observed.relay.sent(time.perf_counter())
+    assert observed.count(LOCAL) == observed.relay.deliveries == 2
 
 
 def test_all_deliveries_are_counted_before_they_are_observed_and_after() -> None:

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorCollection
+from pymongo.errors import BulkWriteError, OperationFailure
 
 from models.errors import Internal, Unavailable
 from models.mongo.attempts import Creations
-from models.mongo.driver import Collection, Database, Duplicate, Outcome, encoded
+from models.mongo.driver import Collection, Database, Duplicate, Outcome, answering, encoded
 from tests.models import mongodb
 from tests.observers import Notebook
 
@@ -107,6 +109,36 @@ async def test_what_the_store_refuses_for_good_is_not_tried_again(
     monkeypatch.setattr(collection, "insert_each", refuse)
     with pytest.raises(Internal):
         await Creations(collection).once({"_id": "a"}, {"_id": "a"})
+
+
+class TestNotNow:
+    """A server that is no primary any more, stops, or is too busy, says nothing of the command."""
+
+    CODES = (6, 89, 91, 189, 10107, 11600, 11602, 13435, 13436)
+    """HostUnreachable, NetworkTimeout, ShutdownInProgress, PrimarySteppedDown, NotWritablePrimary,
+    InterruptedAtShutdown, InterruptedDueToReplStateChange, NotPrimaryNoSecondaryOk,
+    NotPrimaryOrSecondary."""
+
+    @pytest.mark.parametrize("code", CODES)
+    async def test_a_command_that_it_refuses_may_be_tried_again(self, code: int) -> None:
+        with pytest.raises(Unavailable):
+            async with answering():
+                raise OperationFailure("not now", code)
+
+    async def test_each_write_that_it_refuses_has_an_unknown_outcome(
+        self, collection: Collection, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        errors = [{"index": n, "code": code} for n, code in enumerate(self.CODES)]
+
+        async def refuse(*_of: object, **_how: object) -> None:
+            raise BulkWriteError({"writeErrors": errors, "writeConcernErrors": []})
+
+        for write in ("insert_many", "bulk_write"):
+            monkeypatch.setattr(AsyncIOMotorCollection, write, refuse)
+        keys = [str(code) for code in self.CODES]
+        unknown = [Outcome.UNKNOWN] * len(keys)
+        assert await collection.insert_each([encoded({"_id": key}) for key in keys]) == unknown
+        assert await collection.upsert_each([(key, {"$set": {"n": 1}}) for key in keys]) == unknown
 
 
 async def test_a_command_that_makes_no_sense_is_a_fault_of_ours(collection: Collection) -> None:
