@@ -74,6 +74,10 @@ BREAKAGES: Final[dict[str, Breakage]] = {
         promises.TRACKED,
         ("kill-instance", "kill-instance"),
     ),
+    "trips-read-once": Breakage(
+        "which trips a driver serves is read once, and changes are not",
+        promises.TRACKED,
+    ),
     "strangers-let-in": Breakage("who may is not looked at", promises.PRIVATE),
     "off-the-trip": Breakage(
         "a driver hears on after it is off the trip",

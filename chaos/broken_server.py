@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from handlers import access, chat, snapshots, threads
+from handlers.served import ServedTrips
 from handlers.sessions import SessionHandler
 from handlers.tracks import TrackKeeper
 from models.collections import INDEXED, MESSAGES
@@ -143,17 +144,24 @@ def points_answered_early() -> None:
 
 
 def points_taken_out_early() -> None:
-    async def take(self: TrackStream) -> list[Entry]:
-        taken = await usual(self)
+    async def take(self: TrackStream, at_most: int) -> list[Entry]:
+        taken = await usual(self, at_most)
         await self.remove(taken)
         return taken
 
-    async def keep_later(*_of: object) -> int:
-        return 0
+    async def keep_later(self: TrackKeeper, waiting: Whatever) -> int:
+        await asyncio.sleep(LATE_S)
+        return await keep(self, waiting)
 
-    usual = TrackStream.take
+    usual, keep = TrackStream.take, TrackKeeper.keep
     put(TrackStream, "take", take)
     put(TrackKeeper, "keep", keep_later)
+
+
+def trips_read_once() -> None:
+    async def catch_up(_self: ServedTrips) -> None: ...
+
+    put(ServedTrips, "catch_up", catch_up)
 
 
 def strangers_let_in() -> None:

@@ -168,8 +168,6 @@ class RedisDrivers:
         seen = list(writing.sightings.values())
         try:
             await self._save(writing)
-        except asyncio.CancelledError:
-            raise  # the next one tells who waits
         except Exception:
             writing.end()
             raise
