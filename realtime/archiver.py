@@ -39,7 +39,7 @@ CLEAN_S: Final = 600.0
 class _Held:
     """An entry that this instance has."""
 
-    __slots__ = ("entry", "looked_at", "size", "waiting")
+    __slots__ = ("entry", "kept_before", "looked_at", "size", "waiting")
 
     def __init__(self, entry: Entry) -> None:
         self.entry = entry
@@ -47,6 +47,14 @@ class _Held:
         self.waiting = [Waiting(report) for report in entry.reports if report.points]
         self.looked_at: float | None = None
         """When it was looked at for the first time (loop time)."""
+        self.kept_before: int | None = None
+        """How many points had ever been kept here, before it was refused for the first time."""
+
+    def refused(self, kept: int) -> int:
+        """It was, when so many had been kept; how many that was the first time."""
+        if self.kept_before is None:
+            self.kept_before = kept
+        return self.kept_before
 
 
 class Archiver:
@@ -157,21 +165,20 @@ class Archiver:
     async def _sift(self, some: Sequence[_Held]) -> Sequence[_Held]:
         """Have them kept, and of each put aside what cannot be; those that are done with.
 
-        Where nothing at all was stored, it is hardly the points' fault: then they wait, and are
-        tried again with others.
+        Where nothing at all was stored, it is hardly the points' fault: then they wait until
+        something is.
         """
         before = self._counts["kept"]
         await self._keeper.catch_up()
         bad = {held: error async for held, error in refused(self._keep_entries, some)}
-        is_refusing = bool(bad) and self._counts["kept"] == before
+        hopeless = [held for held in bad if self._counts["kept"] > held.refused(before)]
+        is_refusing = len(bad) > len(hopeless)
         if is_refusing and not self._is_refused:
             _log.error("points wait: MongoDB refuses them", exc_info=next(iter(bad.values())))
         self._is_refused = is_refusing
-        if is_refusing:
-            return [held for held in some if held not in bad]
-        for held in bad:
+        for held in hopeless:
             await self._part(held)
-        return some
+        return [held for held in some if held not in bad or held in hopeless]
 
     async def _part(self, held: _Held) -> None:
         """Keep what can be kept of an entry that was refused, and put aside the rest."""

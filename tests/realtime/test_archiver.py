@@ -1,6 +1,7 @@
 """Points on their way from the stream into tracks, by several instances, one of which may die."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -336,6 +337,30 @@ class TestPoison:
         reports = msgspec.msgpack.decode(aside[b"reports"], type=list[Report])
         assert (aside[b"points"], reports) == (b"1", [Report("eve", [refused])])
         assert metrics.track_points.counts["set_aside"] == 1
+
+    async def test_what_is_refused_only_at_the_second_look_is_put_aside(
+        self, archive: Archive, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        store = archive.world.stores.tracks.add
+
+        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
+            if 1 in {point.seq for some in points.values() for point in some}:
+                raise Internal("the store refuses it")
+            await store(points)
+
+        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        instance = archive.instance()
+        await archive.reports(1)
+        await instance.turn()
+        trip = await archive.world.trip_in("accepted")
+        async with asyncio.timeout(WITHIN_S):
+            for seq in itertools.count(2):
+                await archive.reports(seq)
+                await instance.turn()
+                if await archive.set_aside():
+                    break
+        await until_nothing_waits(archive, instance)
+        assert 1 not in await archive.track(trip)
 
     async def test_where_the_store_refuses_everything_nothing_is_put_aside(
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
