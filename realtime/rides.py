@@ -230,9 +230,7 @@ class Rides(Namespace[Connection]):
             while connection.may_go_on(loop.time()):
                 await self._serve(connection, connection.next_request())
                 if connection.pending:
-                    await asyncio.sleep(
-                        0
-                    )  # many commands that wait for nothing leave others a turn
+                    await asyncio.sleep(0)  # many that wait for nothing leave others a turn
         finally:
             connection.working = None
 
