@@ -72,7 +72,7 @@ class TrackKeeper:
         """
         count = 0
         with self._distrusting():
-            for some in _by_driver(waiting):
+            async for some in _by_driver(waiting):
                 await self._learn(some)
                 count += await self._store(some)
         return count
@@ -96,7 +96,7 @@ class TrackKeeper:
         now = self._clock()
         live: dict[Id, Millis] = {}
         late: dict[Id, Millis] = {}
-        for each in waiting:
+        async for each in in_turns(waiting, _weight):
             oldest = max(each.oldest, now - LATEST_MS)
             into = live if oldest >= now - LIVE_MS else late
             into[each.report.driver_id] = min(oldest, into.get(each.report.driver_id, oldest))
@@ -106,7 +106,7 @@ class TrackKeeper:
     async def _store(self, waiting: Sequence[Waiting]) -> int:
         found: dict[TrackMinute, list[Point]] = {}
         sorted_in = []
-        async for each in in_turns(waiting, lambda each: len(each.report.points)):
+        async for each in in_turns(waiting, _weight):
             sorted_in += [
                 (each, (trip_id, stint.since))
                 for trip_id, stint in self._missing(each)
@@ -137,10 +137,14 @@ class TrackKeeper:
         ]
 
 
-def _by_driver(waiting: Sequence[Waiting]) -> Iterator[list[Waiting]]:
+def _weight(waiting: Waiting) -> int:
+    return len(waiting.report.points)
+
+
+async def _by_driver(waiting: Sequence[Waiting]) -> AsyncIterator[list[Waiting]]:
     """In pieces, but of a driver all at once: more points of a minute are one write."""
     of_drivers: dict[Id, list[Waiting]] = {}
-    for each in waiting:
+    async for each in in_turns(waiting, _weight):
         of_drivers.setdefault(each.report.driver_id, []).append(each)
     some: list[Waiting] = []
     drivers = points = 0

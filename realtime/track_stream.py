@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from models.tracks import Report
+from models.turns import in_turns
 from realtime import keys
 
 LEASE_S: Final = 10.0
@@ -146,13 +147,13 @@ class TrackStream:
     async def _new(self, at_most: int) -> list[Entry]:
         streams: dict[Any, Any] = {keys.track_stream(): ">"}
         found: Any = await self._redis.xreadgroup(_GROUP, self._name, streams, count=at_most)
-        return _entries(found[0][1]) if found else []
+        return await _entries(found[0][1]) if found else []
 
     async def _abandoned(self, at_most: int) -> list[Entry]:
         claimed: Any = await self._redis.xautoclaim(
             keys.track_stream(), _GROUP, self._name, int(1_000 * LEASE_S), count=at_most
         )
-        return _entries(claimed[1])
+        return await _entries(claimed[1])
 
     async def _create_group(self) -> None:
         try:
@@ -162,8 +163,9 @@ class TrackStream:
                 raise
 
 
-def _entries(found: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> list[Entry]:
-    return [_entry(_text(entry_id), fields) for entry_id, fields in found if fields]
+async def _entries(found: Sequence[tuple[bytes, dict[bytes, bytes] | None]]) -> list[Entry]:
+    entries = (_entry(_text(entry_id), fields) for entry_id, fields in found if fields)
+    return [entry async for entry in in_turns(entries, lambda entry: entry.points)]
 
 
 def _entry(entry_id: str, fields: dict[bytes, bytes]) -> Entry:
