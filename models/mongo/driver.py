@@ -7,7 +7,7 @@ answer within the time is Unavailable; no error of the driver leaves this module
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from enum import Enum, auto
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -164,8 +164,10 @@ class Database:
                 await self._database.command("ping")
 
     async def close(self) -> None:
-        async with answering(_CLOSE_WITHIN):
-            await asyncio.to_thread(self._client.close)
+        """Let go of it. What the driver does not end in time ends with the process."""
+        with suppress(Unavailable):
+            async with answering(_CLOSE_WITHIN):
+                await asyncio.to_thread(self._client.close)
 
 
 class Collection:

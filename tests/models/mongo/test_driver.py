@@ -1,7 +1,9 @@
 """What the driver's errors become, and which database is meant."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
@@ -9,6 +11,7 @@ from motor.motor_asyncio import AsyncIOMotorCollection
 from pymongo.errors import BulkWriteError, OperationFailure
 
 from models.errors import Internal, Unavailable
+from models.mongo import driver
 from models.mongo.attempts import Creations
 from models.mongo.driver import Collection, Database, Duplicate, Outcome, answering, encoded
 from tests.models import mongodb
@@ -150,6 +153,22 @@ async def test_a_command_that_makes_no_sense_is_a_fault_of_ours(collection: Coll
 async def test_a_document_that_cannot_be_stored_is_a_fault_of_ours(collection: Collection) -> None:
     with pytest.raises(Internal):
         await collection.upsert({"_id": "a"}, {"$set": {"what": object()}})
+
+
+def test_closing_waits_for_no_store(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_CLOSE_WITHIN", 0.01)
+    is_over = threading.Event()
+
+    async def close() -> None:
+        busy = ThreadPoolExecutor(max_workers=1)
+        asyncio.get_running_loop().set_default_executor(busy)
+        busy.submit(is_over.wait)
+        try:
+            await Database(url, "unused").close()
+        finally:
+            is_over.set()
+
+    asyncio.run(close())
 
 
 @pytest.mark.parametrize(
