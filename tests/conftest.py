@@ -16,6 +16,7 @@ from models.fields import new_id
 from models.identity import Role
 from realtime.embedded import EmbeddedStores
 from realtime.tokens import Secret, TokenRules, Tokens
+from tests import nursery
 from tests.clients import Client, JsProcess, PythonClient
 from tests.servers import SECRET, Server
 
@@ -34,6 +35,12 @@ class Cluster(Struct, frozen=True):
             "REDIS_URL": str(self.stores.redis_url),
             "MONGODB_URL": str(self.stores.mongodb_url),
         }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nursery() -> Iterator[None]:
+    yield
+    nursery.end()
 
 
 @pytest.fixture(scope="session")

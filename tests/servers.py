@@ -4,10 +4,11 @@ import asyncio
 import os
 import re
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
+
+from tests.nursery import Process, started
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SECRET: Final = "a-secret-of-the-tests-long-enough-for-HS256"
@@ -18,24 +19,21 @@ _LISTENS: Final = re.compile(r"listens on (http://\S+)")
 class Server:
     """`python -m realtime serve` as a child process."""
 
-    def __init__(self, process: asyncio.subprocess.Process, url: str, output: list[str]) -> None:
+    def __init__(self, process: Process, url: str, output: list[str]) -> None:
         self.process = process
         self.url = url
         self.output = output
 
     @classmethod
-    async def start(cls, settings: Mapping[str, str], cwd: Path = ROOT) -> Self:
-        """Start one with these settings and nothing else; returns when it listens."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "realtime",
+    async def start(cls, settings: Mapping[str, str], *, program: bool = False) -> Self:
+        """Start one with these settings and nothing else; returns when it listens.
+
+        As a program, if it must be (see `tests.nursery`).
+        """
+        process = await started(
             "serve",
-            cwd=cwd,
-            env={**_plain_environment(), "PORT": "0", "JWT_SECRET": SECRET, **settings},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
+            settings={**plain_environment(), "PORT": "0", "JWT_SECRET": SECRET, **settings},
+            program=program or "WORKERS" in settings,
         )
         output: list[str] = []
         url = await asyncio.wait_for(_url(process, output), _START_WITHIN_S)
@@ -64,7 +62,7 @@ class Server:
     _reading: asyncio.Task[None]
 
 
-async def _url(process: asyncio.subprocess.Process, output: list[str]) -> str:
+async def _url(process: Process, output: list[str]) -> str:
     assert process.stdout is not None
     while line := (await process.stdout.readline()).decode():
         output.append(line.rstrip("\n"))
@@ -73,13 +71,13 @@ async def _url(process: asyncio.subprocess.Process, output: list[str]) -> str:
     raise AssertionError("the server did not start:\n" + "\n".join(output))
 
 
-async def _read_on(process: asyncio.subprocess.Process, output: list[str]) -> None:
+async def _read_on(process: Process, output: list[str]) -> None:
     assert process.stdout is not None
     while line := (await process.stdout.readline()).decode():
         output.append(line.rstrip("\n"))
 
 
-def _plain_environment() -> dict[str, str]:
+def plain_environment() -> dict[str, str]:
     """What a process needs, without settings that the tester may have."""
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -21,7 +21,7 @@ QUERIES: Final = ("token", "access_token", "auth", "Authorization", "jwt")
 
 @pytest.fixture(scope="module")
 async def talkative(cluster: Cluster) -> AsyncIterator[Server]:
-    server = await Server.start(cluster.settings | {"LOG_LEVEL": "debug"})
+    server = await Server.start(cluster.settings | {"LOG_LEVEL": "debug"}, program=True)
     yield server
     await server.stop()
 

@@ -5,12 +5,9 @@ connections: then the simulation has to notice, or to get over it.
 """
 
 import asyncio
-import os
 import re
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
@@ -21,9 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.conftest import Cluster
+from tests.nursery import Process, started
+from tests.servers import SECRET, plain_environment
+
 DEADLINE_S = 60
-LISTENS = re.compile(r"listens on (http://\S+)")
 
 Frame = str | bytes
 Meddling = Callable[[Frame], Iterable[Frame]]
@@ -47,39 +46,26 @@ class Outcome(Struct, frozen=True):
 
 
 def environment(data_dir: Path, **settings: str) -> dict[str, str]:
-    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return {**kept, "DATA_DIR": str(data_dir), "PORT": "0", "LOG_LEVEL": "warning", **settings}
+    return {
+        **plain_environment(),
+        "DATA_DIR": str(data_dir),
+        "PORT": "0",
+        "LOG_LEVEL": "warning",
+        **settings,
+    }
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    folder = tmp_path_factory.mktemp("server")
-    settings = environment(folder)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "realtime", "serve"],
-        cwd=ROOT,
-        env=settings,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout
-    found = next(filter(None, map(LISTENS.search, process.stdout)))
-    yield Place(found[1], settings)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=DEADLINE_S)
+def server(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Place:
+    settings = environment(tmp_path_factory.mktemp("simulation"), JWT_SECRET=SECRET)
+    return Place(cluster.first, settings)
 
 
-async def begin(settings: dict[str, str], *arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "realtime", "simulate", *arguments),
-        cwd=ROOT,
-        env=settings,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+async def begin(settings: dict[str, str], *arguments: str) -> Process:
+    return await started("simulate", *arguments, settings=settings, separate_errors=True)
 
 
-async def end(process: asyncio.subprocess.Process) -> Outcome:
+async def end(process: Process) -> Outcome:
     output, complaints = await asyncio.wait_for(process.communicate(), DEADLINE_S)
     assert process.returncode is not None
     return Outcome(process.returncode, output.decode(), complaints.decode())
