@@ -18,7 +18,7 @@ from realtime.embedded import EmbeddedStores
 from realtime.tokens import Secret, TokenRules, Tokens
 from tests import nursery
 from tests.clients import Client, JsProcess, PythonClient
-from tests.servers import SECRET, Server
+from tests.servers import ROOT, SECRET, Server
 
 
 class Cluster(Struct, frozen=True):
@@ -35,6 +35,15 @@ class Cluster(Struct, frozen=True):
             "REDIS_URL": str(self.stores.redis_url),
             "MONGODB_URL": str(self.stores.mongodb_url),
         }
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_authority() -> Iterator[None]:
+    """Certificates of everybody whom the machine trusts take a process 0.1 s of its start, and
+    each of httpx's clients half of that; nothing here is asked that has one from them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(ROOT / "tests" / "nobody.pem"))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

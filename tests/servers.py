@@ -79,5 +79,5 @@ async def _read_on(process: Process, output: list[str]) -> None:
 
 def plain_environment() -> dict[str, str]:
     """What a process needs, without settings that the tester may have."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT")
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "SYSTEMROOT", "SSL_CERT_FILE")
     return {name: os.environ[name] for name in kept if name in os.environ}

@@ -18,7 +18,7 @@ from tests.docs.markdown import ROOT
 
 DEFAULT_URL: Final = "http://127.0.0.1:8080"
 _LAST_LINE: Final = "Ctrl-C stops it."
-_KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "NODE_PATH")
+_KEPT: Final = ("PATH", "HOME", "LANG", "TMPDIR", "NODE_PATH", "SSL_CERT_FILE")
 
 
 class Running(Struct, frozen=True):
