@@ -53,10 +53,16 @@ def _nursery() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStores]:
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedStores]:
     folder: Path = tmp_path_factory.mktemp("stores")
     with EmbeddedStores.start(folder, redis=True, mongodb=True) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def stores(embedded: EmbeddedStores) -> EmbeddedStores:
+    """The same, by a name that tests of `models` have for stores of another kind."""
+    return embedded
 
 
 @pytest.fixture(scope="session")

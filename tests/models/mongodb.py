@@ -1,7 +1,6 @@
-"""A MongoDB for the tests: the one of TEST_MONGODB_URL, or an embedded one of their own."""
+"""MongoDB for tests: databases of their own, and stores that may be killed or misunderstood."""
 
 import asyncio
-import os
 import secrets
 import signal
 import socket
@@ -153,16 +152,6 @@ def server(folder: Path) -> Iterator[Server]:
         yield running
     finally:
         running.kill()
-
-
-@contextmanager
-def server_url(folder: Path) -> Iterator[str]:
-    """The address of a store to be shared by tests."""
-    if url := os.environ.get("TEST_MONGODB_URL"):
-        yield url
-        return
-    with server(folder) as running:
-        yield running.url
 
 
 @contextmanager
