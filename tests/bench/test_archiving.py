@@ -6,10 +6,13 @@ import pytest
 
 from bench import archiving, nearby
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
-    reason="the benchmark pins processes to two cores, which this machine cannot",
-)
+pytestmark = [
+    pytest.mark.usefixtures("on_shared_stores"),
+    pytest.mark.skipif(
+        not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
+        reason="the benchmark pins processes to two cores, which this machine cannot",
+    ),
+]
 
 
 async def test_what_is_archived_is_measured_and_all_there(monkeypatch: pytest.MonkeyPatch) -> None:

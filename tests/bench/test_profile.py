@@ -12,10 +12,13 @@ from bench.plan import Row
 from bench.shapes import Scenario
 from tests.bench.made_up import RIDEWIRE
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
-    reason="the benchmark pins processes to two cores, which this machine cannot",
-)
+pytestmark = [
+    pytest.mark.usefixtures("on_shared_stores"),
+    pytest.mark.skipif(
+        not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
+        reason="the benchmark pins processes to two cores, which this machine cannot",
+    ),
+]
 
 ROW = Row("relay", Scenario.RELAY, (RIDEWIRE,), clients=20, seconds=0.5, warm_up_s=0.1)
 

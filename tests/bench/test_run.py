@@ -19,6 +19,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="it pins servers t
 
 
 @on_linux
+@pytest.mark.usefixtures("on_shared_stores")
 async def test_everybody_is_measured_in_turn_by_a_load_that_loses_nothing() -> None:
     relay = Row("relay", Scenario.RELAY, (RIDEWIRE, PICOWS), 2, 0.2)
     done = await measured(relay, count=2)
@@ -31,6 +32,7 @@ async def test_everybody_is_measured_in_turn_by_a_load_that_loses_nothing() -> N
 
 
 @on_linux
+@pytest.mark.usefixtures("on_shared_stores")
 async def test_what_nobody_gave_a_rate_for_is_told_and_not_run() -> None:
     assert [one.spoiled for one in await measured(PACED)] == ["relay gave no rate"] * 2
 
