@@ -36,7 +36,8 @@ run: .venv/run
 
 # Types are checked beside the tests, and told after them. The tests are collected once before four
 # processes do it: so one of them compiles all modules, and all have them, wherever the shell says
-# that Python shall not keep what it compiled.
+# that Python shall not keep what it compiled. Each file of tests goes to one process, or
+# what its tests share would be started by several; in an order that has no long file at its end.
 test: setup
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .
@@ -44,8 +45,9 @@ test: setup
 		.venv/bin/python -m mypy > .venv/types.txt 2>&1 & types=$$!; \
 		trap 'kill $$types; exit 130' INT TERM; \
 		.venv/bin/python -m pytest -qq --collect-only > .venv/collected.txt 2>&1; \
-		echo .venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal; \
-		.venv/bin/python -m pytest --quiet --numprocesses 4 --dist worksteal; behaviour=$$?; \
+		set -- --quiet --numprocesses 4 --dist loadfile --no-loadscope-reorder; \
+		echo .venv/bin/python -m pytest "$$@"; \
+		.venv/bin/python -m pytest "$$@"; behaviour=$$?; \
 		echo .venv/bin/python -m mypy; \
 		wait $$types; types=$$?; \
 		cat .venv/types.txt; \
