@@ -227,12 +227,14 @@ _numbers = itertools.count()
 
 
 async def _own_databases(shared: Stores) -> Stores:
-    """A Redis and a MongoDB database that are empty, and nobody else's.
+    """A Redis and a MongoDB database that are empty, and nobody else's: nor is it the one that
+    Redis has for who names none.
 
     They stay until the stores end: SecantusDB takes seconds to drop one.
     """
     number = next(_numbers)
-    redis_url = urlsplit(shared.redis_url)._replace(path=f"/{number % REDIS_DATABASES}").geturl()
+    redis_number = 1 + number % (REDIS_DATABASES - 1)
+    redis_url = urlsplit(shared.redis_url)._replace(path=f"/{redis_number}").geturl()
     async with Redis.from_url(redis_url) as redis:
         await redis.flushdb()
     mongodb_url = urlsplit(shared.mongodb_url)._replace(path=f"/bench-{number}").geturl()
