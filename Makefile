@@ -37,7 +37,7 @@ run: .venv/run
 # Types are checked beside the tests, and told after them. The tests are collected once before four
 # processes do it: so one of them compiles all modules, and all have them, wherever the shell says
 # that Python shall not keep what it compiled. Each file of tests goes to one process, or
-# what its tests share would be started by several; in an order that has no long file at its end.
+# what its tests share would be started by several.
 test: setup
 	.venv/bin/python -m ruff format --check --quiet .
 	.venv/bin/python -m ruff check --quiet .

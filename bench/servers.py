@@ -111,7 +111,7 @@ async def contestant(name: Contestant, shared: Stores, instances: int = 1) -> As
     """
     chosen = PROGRAMS[name]
     secret = secrets.token_urlsafe(48)
-    own = await _own_databases(shared)
+    own = await own_databases(shared)
     async with AsyncExitStack() as stack:
         settings = {
             "HOST": "127.0.0.1",
@@ -226,7 +226,7 @@ async def running(command: Sequence[str], settings: Mapping[str, str]) -> AsyncI
 _numbers = itertools.count()
 
 
-async def _own_databases(shared: Stores) -> Stores:
+async def own_databases(shared: Stores) -> Stores:
     """A Redis and a MongoDB database that are empty, and nobody else's: nor is it the one that
     Redis has for who names none.
 

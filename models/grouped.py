@@ -38,17 +38,16 @@ class Grouped(Generic[T, R]):
         on_group: OnGroup | None = None,
         apart_s: float = 0.0,
     ) -> None:
-        """Groups that are not full begin `apart_s` seconds apart: nobody else has to wait for that,
-        and of many who come one after the other more are in one.
+        """After a group of several the next begins `apart_s` seconds later, unless it is full: of
+        many who come one after the other more are in one. Who comes alone waits for nobody.
         """
         self._work = work
         self._at_most = at_most
         self._at_once = at_once
         self._on_group = on_group
         self._apart_s = apart_s
-        self._next_at = 0.0
-        """When (loop time) a group that is not full may begin."""
         self._pause: TimerHandle | None = None
+        """While it lasts, only a group that is full begins."""
         self._waiting: list[tuple[T, Future[R]]] = []
         self._under_way: set[Task[Sequence[R]]] = set()
         self._newest: Task[Sequence[R]] | None = None
@@ -64,11 +63,8 @@ class Grouped(Generic[T, R]):
     def _go_on(self) -> None:
         if not self._waiting or self._newest is not None or len(self._under_way) >= self._at_once:
             return
-        loop = asyncio.get_running_loop()
-        if len(self._waiting) >= self._at_most or loop.time() >= self._next_at:
+        if self._pause is None or len(self._waiting) >= self._at_most:
             self._begin()
-        elif self._pause is None:
-            self._pause = loop.call_at(self._next_at, self._end_pause)
 
     def _end_pause(self) -> None:
         self._pause = None
@@ -76,7 +72,6 @@ class Grouped(Generic[T, R]):
 
     def _begin(self) -> None:
         loop = asyncio.get_running_loop()
-        self._next_at = loop.time() + self._apart_s
         places: list[Future[R]] = []
         # In a context of its own: the first one's time limit is not everybody's.
         group = loop.create_task(self._work_off(places), context=Context())
@@ -90,6 +85,9 @@ class Grouped(Generic[T, R]):
         waiting = [(item, place) for item, place in self._waiting if not place.done()]
         group, self._waiting = waiting[: self._at_most], waiting[self._at_most :]
         places += [place for _, place in group]
+        if len(group) > 1 and self._apart_s and self._pause is None:
+            loop = asyncio.get_running_loop()
+            self._pause = loop.call_later(self._apart_s, self._end_pause)
         if group and self._on_group is not None:
             self._on_group(len(group))
         return await self._work([item for item, _ in group]) if group else ()

@@ -66,7 +66,10 @@ class Trips(Protocol):
         """Put the record in place of the one at `version`; False if that has moved on."""
 
     async def followed_by(self, key: str, now: Millis) -> Sequence[TripRecord]:
-        """What the user of this key is rider, driver or offered driver of, with an open chat."""
+        """What the user of this key is rider, driver or offered driver of, with an open chat.
+
+        It may wait for others' searches: the caller bounds the time.
+        """
 
     async def matching(
         self, query: TripQuery, before: Id | None, limit: int
@@ -144,7 +147,10 @@ class Conversations(Protocol):
         """Close it, if it is still open."""
 
     async def open_with(self, user_id: Id) -> Sequence[Conversation]:
-        """The open conversations that the user takes part in."""
+        """The open conversations that the user takes part in.
+
+        It may wait for others' searches: the caller bounds the time.
+        """
 
     async def opened(self, since: Millis, until: Millis | None) -> Mapping[Id, Collection[Id]]:
         """The participants of open conversations that were created then, by id.

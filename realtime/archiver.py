@@ -8,7 +8,6 @@ removed.
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from itertools import chain
 from typing import Final
 
@@ -108,8 +107,8 @@ class Archiver:
                 self._away = True
 
     async def turn(self) -> None:
-        now = asyncio.get_running_loop().time()
         await self._take()
+        now = asyncio.get_running_loop().time()
         await self._look(now)
         await self._settle(now)
         await self._clean(now)
@@ -132,8 +131,12 @@ class Archiver:
         """Go on having what is held, however long MongoDB takes: others would write it as well."""
         while True:
             await asyncio.sleep(RENEW_S)
-            with suppress(RedisError, OSError):
+            try:
                 await self._stream.renew([held.entry for held in self._held.values()])
+            except (RedisError, OSError):
+                continue
+            except Exception:  # noqa: BLE001 - logged; the next time may do better
+                _log.exception("it could not be said that points are being kept here")
 
     async def _clean(self, now: float) -> None:
         if now - self._cleaned_at >= CLEAN_S:

@@ -22,6 +22,8 @@ from realtime.sifting import refused
 _log = logging.getLogger(__name__)
 
 TICK_S: Final = 0.5
+BEGIN_WITHIN_S: Final = 1.0
+"""For a flush's pieces to be begun: the rest waits for the next, and no call is cut short."""
 REFUSED_S: Final = 10.0
 """For how long a driver's points are left alone whose points MongoDB refused."""
 
@@ -51,6 +53,8 @@ class DirectArchive:
         if waiting:
             await self._first.catch_up()
         for start in range(0, len(waiting), DRIVERS_AT_ONCE):
+            if asyncio.get_running_loop().time() > now + BEGIN_WITHIN_S:
+                return
             some = waiting[start : start + DRIVERS_AT_ONCE]
             async for each, error in refused(self._look, some):
                 self._refused[each.report.driver_id] = now + REFUSED_S

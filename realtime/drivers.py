@@ -199,12 +199,12 @@ class RedisDrivers:
         except _UNREACHABLE as error:
             if not self._away:
                 _log.warning("newest points wait for Redis: %s", error)
-            self._away = True
             await self._keep_directly(writing)
             self._leave_alone()  # from now on: who came meanwhile waits for MongoDB alone
 
     def _leave_alone(self) -> None:
         """Redis did not answer."""
+        self._away = True
         self._written_again_at = asyncio.get_running_loop().time() + PAUSE_S
 
     async def _write(self, writing: Unsaved) -> None:

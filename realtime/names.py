@@ -3,9 +3,8 @@
 The random bytes of many are fetched at once: asking the system for them costs more than the rest.
 """
 
+import os
 from base64 import urlsafe_b64encode
-from collections.abc import Iterator
-from os import urandom
 from typing import Final
 
 _SIZE: Final = 15
@@ -14,15 +13,12 @@ _FETCHED: Final = 200
 """Names of which the random bytes are fetched at once."""
 
 
-def _new_names() -> Iterator[str]:
-    while True:
-        random = urandom(_FETCHED * _SIZE)
-        for start in range(0, len(random), _SIZE):
-            yield urlsafe_b64encode(random[start : start + _SIZE]).decode()
-
-
-_names: Final = _new_names()
+_left: Final[list[bytes]] = []
+os.register_at_fork(after_in_child=_left.clear)  # or two processes had the same names
 
 
 def new_name() -> str:
-    return next(_names)
+    if not _left:
+        random = os.urandom(_FETCHED * _SIZE)
+        _left.extend(random[start : start + _SIZE] for start in range(0, len(random), _SIZE))
+    return urlsafe_b64encode(_left.pop()).decode()

@@ -126,7 +126,7 @@ class Link:
 class Connection(asyncio.Protocol):
     """Redis' protocol on one socket: the commands of one event-loop tick leave in one write.
 
-    While one write follows the other, each has what came since the one before, 2 ms at the most.
+    While one follows the other, they are 2 ms apart: each has what came since the one before.
     """
 
     def __init__(self, high_water: int) -> None:
@@ -166,8 +166,9 @@ class Connection(asyncio.Protocol):
 
     def send(self, command: bytes) -> None:
         if not self._pending:
-            if self._loop.time() < self._written_at + _GATHERED:
-                self._loop.call_later(_GATHERED, self._flush)
+            next_at = self._written_at + _GATHERED
+            if self._loop.time() < next_at:
+                self._loop.call_at(next_at, self._flush)
             else:
                 self._loop.call_soon(self._flush)
         self._pending.append(command)

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from typing import Final, NoReturn
 
 import msgspec
@@ -34,6 +35,8 @@ def main() -> None:
         if births.fileno() in ready:
             message, files, _, _ = socket.recv_fds(births, _LARGEST_BIRTH, _FILES)
             if not message:
+                for pid in lives:  # none of them was waited for: no other process has its id
+                    os.kill(pid, signal.SIGKILL)
                 return
             pid = os.fork()
             if not pid:
@@ -41,8 +44,8 @@ def main() -> None:
                     os.close(file)
                 _live(msgspec.json.decode(message, type=Birth), *files)
             output, errors, told = files
-            os.write(told, b"%d\n" % pid)
             lives[pid] = told
+            _tell(told, pid)
             os.close(output)
             os.close(errors)
 
@@ -67,8 +70,14 @@ def _tell_ends(lives: dict[int, int]) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         if not pid:
             return
-        with os.fdopen(lives.pop(pid), "wb") as told:
-            told.write(b"%d\n" % os.waitstatus_to_exitcode(status))
+        told = lives.pop(pid)
+        _tell(told, os.waitstatus_to_exitcode(status))
+        os.close(told)
+
+
+def _tell(told: int, number: int) -> None:
+    with suppress(BrokenPipeError):  # whoever asked for it is gone
+        os.write(told, b"%d\n" % number)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import sys
 from asyncio import StreamReader
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Final, Self
@@ -55,7 +56,8 @@ class Born:
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
-            os.kill(self.pid, number)
+            with suppress(ProcessLookupError):  # it ended, and we are yet to be told
+                os.kill(self.pid, number)
 
     async def wait(self) -> int:
         await asyncio.shield(self._ended)
@@ -64,10 +66,10 @@ class Born:
 
     async def communicate(self) -> tuple[bytes, bytes]:
         """Everything that it said and is going to say: output, and errors where separate."""
+        complained = asyncio.create_task(self.stderr.read()) if self.stderr is not None else None
         said = await self.stdout.read()
-        complained = b"" if self.stderr is None else await self.stderr.read()
         await self.wait()
-        return said, complained
+        return said, await complained if complained is not None else b""
 
     async def _end(self, life: StreamReader) -> None:
         self.returncode = int(await life.readline())

@@ -39,7 +39,8 @@ Document = dict[str, Any]
 Encoded = RawBSONDocument
 
 ANSWER_WITHIN: Final = 4.0
-"""Seconds that one call on a store may take, all retries and waiting in line included."""
+"""Seconds that one call on a store may take, all retries and waiting in line included; but for what
+newcomers follow, for which they wait longer."""
 _GRACE: Final = 0.5
 """Seconds after which a call ends that the driver itself did not end in time."""
 _CLOSE_WITHIN: Final = 1.0

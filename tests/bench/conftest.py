@@ -15,6 +15,7 @@ def on_shared_stores(stores: EmbeddedStores, monkeypatch: pytest.MonkeyPatch) ->
 
     @asynccontextmanager
     async def shared() -> AsyncIterator[servers.Stores]:
-        yield servers.Stores(str(stores.redis_url), str(stores.mongodb_url))
+        both = servers.Stores(str(stores.redis_url), str(stores.mongodb_url))
+        yield await servers.own_databases(both)
 
     monkeypatch.setattr(servers, "stores", shared)

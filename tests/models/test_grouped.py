@@ -113,23 +113,24 @@ async def test_who_gives_up_while_it_is_written_harms_nobody() -> None:
     assert await group.add(7) == -7
 
 
-async def test_groups_that_are_not_full_begin_apart() -> None:
+async def test_when_several_come_groups_that_are_not_full_begin_apart() -> None:
     ledger = Ledger()
     ledger.is_open.set()
     group = Grouped(ledger.write, at_most=3, apart_s=3_600)
-    assert await group.add(1) == -1
-    others = writers(group, range(2, 4))
+    assert await group.add(9) == -9, "alone"
+    assert await asyncio.gather(*writers(group, range(1, 3))) == [-1, -2]
+    others = writers(group, range(3, 5))
     for _ in range(10):
         await asyncio.sleep(0)
-    assert ledger.groups == [[1]], "there is room for one more"
-    assert await asyncio.gather(*others, group.add(4)) == [-2, -3, -4]
-    assert ledger.groups == [[1], [2, 3, 4]]
+    assert ledger.groups[1:] == [[1, 2]], "there is room for one more"
+    assert await asyncio.gather(*others, group.add(5)) == [-3, -4, -5]
+    assert ledger.groups[2:] == [[3, 4, 5]]
 
 
 async def test_who_waits_for_more_to_come_waits_a_moment_only() -> None:
     ledger = Ledger()
     ledger.is_open.set()
     group = Grouped(ledger.write, at_most=3, apart_s=0.02)
-    assert await group.add(1) == -1
-    assert await asyncio.gather(*writers(group, range(2, 4))) == [-2, -3]
-    assert ledger.groups == [[1], [2, 3]]
+    for numbers in (range(1, 3), range(3, 5)):
+        assert await asyncio.gather(*writers(group, numbers)) == [-number for number in numbers]
+    assert ledger.groups == [[1, 2], [3, 4]]

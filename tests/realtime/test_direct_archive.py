@@ -10,6 +10,7 @@ from handlers.tracks import DRIVERS_AT_ONCE
 from models.errors import Internal
 from models.points import Point
 from models.tracks import Report, Served, TrackMinute, parts
+from realtime import direct_archive
 from realtime.direct_archive import DirectArchive
 from realtime.metrics import Metrics
 from tests.handlers.world import NOW, MemoryTrips, World
@@ -115,12 +116,26 @@ async def test_the_second_look_goes_on_after_what_the_store_refuses(
 async def test_a_fault_before_the_second_look_costs_no_points() -> None:
     trips = CountedTrips()
     archive = Archive(trips)
+    await archive.keep("eve")
+    await archive.archive.settle(inf)  # or what changed need not be asked for
     await archive.keep("dan")
     trip = await archive.world.trip_in("accepted")
     trips.faults = trips.asked + 1
     await archive.archive.settle(inf)
+    assert trips.asked == trips.faults
+    assert await archive.track(trip.id) == []
     await archive.archive.settle(inf)
     assert await archive.track(trip.id) == [POINT]
+
+
+async def test_what_a_flush_has_no_time_for_is_kept_by_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    archive = Archive()
+    with monkeypatch.context() as late:
+        late.setattr(direct_archive, "BEGIN_WITHIN_S", -1.0)
+        assert await archive.keep("dan") == []
+    assert await archive.keep("dan") == ["dan"]
 
 
 async def test_what_changed_is_read_once_for_all_that_are_kept_together() -> None:

@@ -339,7 +339,10 @@ class TestTracks:
             kept.extend(reports)
             saved(reports)
 
-        async def note(_sightings: Sequence[Sighting]) -> None:
+        noted: list[Sequence[Sighting]] = []
+
+        async def note(sightings: Sequence[Sighting]) -> None:
+            noted.append(sightings)
             raise TimeoutError
 
         drivers = drivers_on(redis, keep)
@@ -347,8 +350,9 @@ class TestTracks:
         drivers.saw(sighting("dan", 1), fixes(1))
         await drivers.flush()
         assert kept == []
-        drivers.record("dan", fixes(2))
+        drivers.saw(sighting("dan", 2), fixes(2))
         await drivers.flush()
+        assert len(noted) == 1
         assert kept == [Report("dan", fixes(2))]
 
     async def test_a_fault_does_not_end_the_writing(self, monkeypatch: pytest.MonkeyPatch) -> None:
