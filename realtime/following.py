@@ -385,7 +385,11 @@ class FollowingService:
                 feed = self.feeds[room] = _feed_of(room)
             member = connection.members[room] = feed.add(connection)
         member.hold()
-        await self._channels.subscribe(keys.channel(room))
+        try:
+            await self._channels.subscribe(keys.channel(room))
+        except BaseException:  # whoever gave up waiting for Redis: the member may be another's, too
+            self._abandon(member)
+            raise
         return member
 
     def _abandon(self, member: Member) -> None:

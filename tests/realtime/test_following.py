@@ -1,5 +1,6 @@
 """What nobody was told of is found all the same, and rooms are left only when all was heard."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import suppress
 
@@ -202,3 +203,20 @@ async def test_who_leaves_while_it_subscribes_leaves_no_channel_behind(
         _, then = await joining.following.subscribe(ann.connection, TripSubscribe(trip_id))
         then()
     assert channels.wanted == set()
+
+
+async def test_who_gave_up_waiting_for_redis_hears_what_happens_then(
+    joining: Joining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, rita = joining.world, Client(RITA)
+    trip = await world.trip_in("accepted")
+    await joining.opens(rita)
+    silent = asyncio.get_running_loop().create_future()
+    asks = joining.following.subscribe(rita.connection, TripSubscribe(trip.id))
+    with monkeypatch.context() as frozen:
+        frozen.setattr(joining.channels, "subscribe", lambda _channel: asyncio.shield(silent))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asks, 0.01)
+    await world.say(DAN, trip.id, "on my way")
+    await joining.following.sweep()
+    await rita.hears([], [1])
