@@ -19,7 +19,7 @@ async def each(
 ) -> list[R]:
     """Do the work for each item, so many under way at a time; the results in order.
 
-    The first failure ends it.
+    The first failure ends it, and is raised.
     """
     waiting = enumerate(items)
     results: dict[int, R] = {}
@@ -28,9 +28,12 @@ async def each(
         for number, item in waiting:
             results[number] = await work(item)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(at_once):
-            group.create_task(take())
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(take())
+    except ExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
     return [results[number] for number in sorted(results)]
 
 

@@ -19,7 +19,7 @@ from bench.load.client import Client, Refused
 from bench.load.course import Course
 from bench.load.frames import expected_location, is_location
 from bench.load.record import Record, percentile
-from bench.load.together import until
+from bench.load.together import each, until
 from bench.servers import UNBOUNDED
 from bench.shapes import Outcome, Scenario, Target, Task
 from models.points import Point
@@ -404,3 +404,11 @@ def test_percentiles_are_of_what_was_measured() -> None:
     assert percentile(delays, 99) == pytest.approx(99)
     assert percentile([0.002], 99) == pytest.approx(2)
     assert percentile([], 50) is None
+
+
+async def test_of_many_things_at_once_the_first_failure_is_told() -> None:
+    async def refuse(number: int) -> None:
+        raise Refused(f"number {number}")
+
+    with pytest.raises(Refused, match="number 0"):
+        await each(range(3), refuse)
