@@ -6,8 +6,9 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-IN_A_TURN: Final = 250
-"""How much weight: points that are sorted or encoded in well under a millisecond."""
+IN_A_TURN: Final = 1_000
+"""How much weight: points that are sorted or encoded in about a millisecond. With less there are
+more turns, each of which finds fewer clients to serve."""
 
 
 async def in_turns(items: Iterable[T], weight: Callable[[T], int]) -> AsyncIterator[T]:

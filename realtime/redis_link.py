@@ -1,4 +1,4 @@
-"""A connection to Redis that comes back: bare protocol, commands of a moment in one write."""
+"""A connection to Redis that comes back: bare protocol, commands of one tick in one write."""
 
 import asyncio
 import logging
@@ -21,7 +21,6 @@ _DRAIN_WITHIN: Final = 1.0
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 2.0  # what Redis' return may cost of the 5 s in which all have caught up
 _STEADY: Final = 5.0  # a connection that lasted longer is opened again at once
-_GATHERED: Final = 0.002  # between writes: each of them costs a reply that wakes us, or two
 
 
 class Link:
@@ -124,10 +123,7 @@ class Link:
 
 
 class Connection(asyncio.Protocol):
-    """Redis' protocol on one socket: the commands of one event-loop tick leave in one write.
-
-    While one follows the other, they are 2 ms apart: each has what came since the one before.
-    """
+    """Redis' protocol on one socket: the commands of one event-loop tick leave in one write."""
 
     def __init__(self, high_water: int) -> None:
         self.writable = False
@@ -136,8 +132,7 @@ class Connection(asyncio.Protocol):
         """The reason, once it is lost."""
         self.on_reply: Callable[[object], None] = lambda _reply: None
         self._high_water = high_water
-        self._loop = asyncio.get_running_loop()
-        self._written_at = 0.0
+        self._call_soon = asyncio.get_running_loop().call_soon
         self._reader = hiredis.Reader()
         self._pending: list[bytes] = []
 
@@ -166,11 +161,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, command: bytes) -> None:
         if not self._pending:
-            next_at = self._written_at + _GATHERED
-            if self._loop.time() < next_at:
-                self._loop.call_at(next_at, self._flush)
-            else:
-                self._loop.call_soon(self._flush)
+            self._call_soon(self._flush)
         self._pending.append(command)
 
     async def call(self, *words: bytes) -> object:
@@ -203,7 +194,6 @@ class Connection(asyncio.Protocol):
     def _flush(self) -> None:
         if not self.lost.done():
             self._transport.write(b"".join(self._pending))
-            self._written_at = self._loop.time()
         self._pending.clear()
 
 
