@@ -305,6 +305,7 @@ async def test_a_driver_who_gets_the_trip_again_hears_it_again(
     people = await cast(cluster, connect)
     trip_id = await people.trip("accepted")
     await say(people.rider, trip_id, "before")
+    await people.driver.hears("chat:message", where(text="before"))
     await people.driver.ok("trip:update", {"trip_id": trip_id, "status": "requested"})
     await hears_version(people.driver, trip_id, 3)
     await say(people.rider, trip_id, "between")
