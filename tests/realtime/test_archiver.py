@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from handlers.measuring import points_of
 from handlers.tracks import TrackKeeper
 from models import mongo
-from models.errors import Internal, Unavailable
+from models.errors import Unavailable
 from models.points import Point, Sighting
 from models.stores import Tracks
 from models.tracks import Report, TrackMinute, parts
@@ -27,6 +27,7 @@ from realtime.redis_address import RedisAddress
 from realtime.track_stream import TrackStream
 from tests.handlers.world import NOW, World
 from tests.realtime.drivers import drivers_on
+from tests.realtime.refusing import Refusing, everything, of_driver, with_seq
 
 WITHIN_S = 10
 
@@ -292,14 +293,7 @@ class TestPoison:
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trip = await archive.world.trip_in("in_progress")
-        store = archive.world.stores.tracks.add
-
-        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
-            if 2 in {point.seq for some in points.values() for point in some}:
-                raise Internal("the store refuses it")
-            await store(points)
-
-        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        Refusing(archive.world, monkeypatch, with_seq(2))
         instance = archive.instance()
         await archive.reports(2)
         await instance.turn()
@@ -316,14 +310,7 @@ class TestPoison:
     ) -> None:
         drivers = ("dan", "eve", "ida")
         trips = [await archive.world.trip_in("accepted", driver_id=each) for each in drivers]
-        store = archive.world.stores.tracks.add
-
-        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
-            if "eve" in {minute.driver_id for minute in points}:
-                raise Internal("the store refuses it")
-            await store(points)
-
-        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        Refusing(archive.world, monkeypatch, of_driver("eve"))
         refused = Point(lat=52.5, lng=13.4, ts=NOW, seq=1)
         for driver_id in drivers:
             archive.drivers.record(driver_id, [refused])
@@ -341,14 +328,7 @@ class TestPoison:
     async def test_what_is_refused_only_at_the_second_look_is_put_aside(
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        store = archive.world.stores.tracks.add
-
-        async def add(points: Mapping[TrackMinute, Sequence[Point]]) -> None:
-            if 1 in {point.seq for some in points.values() for point in some}:
-                raise Internal("the store refuses it")
-            await store(points)
-
-        monkeypatch.setattr(archive.world.stores.tracks, "add", add)
+        Refusing(archive.world, monkeypatch, with_seq(1))
         instance = archive.instance()
         await archive.reports(1)
         await instance.turn()
@@ -366,12 +346,7 @@ class TestPoison:
         self, archive: Archive, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         trip = await archive.world.trip_in("in_progress")
-        store = archive.world.stores.tracks.add
-
-        async def refuse(_points: Mapping[TrackMinute, Sequence[Point]]) -> None:
-            raise Internal("the store refuses it")
-
-        monkeypatch.setattr(archive.world.stores.tracks, "add", refuse)
+        store = Refusing(archive.world, monkeypatch, everything)
         instance = archive.instance()
         await archive.reports(1)
         await archive.reports(2)
@@ -380,7 +355,7 @@ class TestPoison:
             while await archive.waiting() != (2, 2):
                 await instance.turn()
         assert await archive.set_aside() == []
-        monkeypatch.setattr(archive.world.stores.tracks, "add", store)
+        store.refused = None
         await until_nothing_waits(archive, instance)
         assert await archive.track(trip) == [1, 2]
 

@@ -1,19 +1,19 @@
 """Points that are kept without Redis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf
 
 import pytest
 
 from handlers.measuring import points_of
 from handlers.tracks import DRIVERS_AT_ONCE
-from models.errors import Internal
 from models.points import Point
-from models.tracks import Report, Served, TrackMinute, parts
+from models.tracks import Report, Served, parts
 from realtime import direct_archive
 from realtime.direct_archive import DirectArchive
 from realtime.metrics import Metrics
 from tests.handlers.world import NOW, MemoryTrips, World
+from tests.realtime.refusing import Refusing, of_driver
 
 POINT = Point(lat=52.5, lng=13.4, ts=NOW + 1_000, seq=1)
 
@@ -31,23 +31,6 @@ class CountedTrips(MemoryTrips):
         if self.asked <= self.faults:
             raise RuntimeError("a fault")
         return await super().served_lately(since)
-
-
-class Refusing:
-    """What stands before a store of tracks, and refuses a driver's points."""
-
-    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch, driver_id: str) -> None:
-        self.driver_id = driver_id
-        self.asked: list[set[str]] = []
-        """The drivers of each write."""
-        self._add = world.stores.tracks.add
-        monkeypatch.setattr(world.stores.tracks, "add", self.add)
-
-    async def add(self, points: Mapping[TrackMinute, Sequence[Point]]) -> None:
-        self.asked.append({minute.driver_id for minute in points})
-        if self.driver_id in self.asked[-1]:
-            raise Internal("the store refuses it")
-        await self._add(points)
 
 
 class Archive:
@@ -90,7 +73,7 @@ async def test_one_drivers_points_keep_no_others_from_being_kept(
     archive = Archive()
     drivers = [f"d{n}" for n in range(5)]
     trips = [await archive.world.trip_in("accepted", driver_id=each) for each in drivers]
-    store = Refusing(archive.world, monkeypatch, "d1")
+    store = Refusing(archive.world, monkeypatch, of_driver("d1"))
     assert await archive.keep(*drivers) == ["d0", "d2", "d3", "d4"]
     assert [len(await archive.track(trip.id)) for trip in trips] == [1, 0, 1, 1, 1]
     store.asked.clear()
@@ -107,7 +90,7 @@ async def test_the_second_look_goes_on_after_what_the_store_refuses(
     trips = [
         await archive.world.trip_in("accepted", driver_id=each) for each in ("eve", "ida", "joe")
     ]
-    Refusing(archive.world, monkeypatch, "eve")
+    Refusing(archive.world, monkeypatch, of_driver("eve"))
     await archive.archive.settle(inf)
     assert [len(await archive.track(trip.id)) for trip in trips] == [0, 1, 1]
     assert archive.metrics.track_points.counts["set_aside"] == 1
