@@ -6,20 +6,24 @@ import sys
 
 import pytest
 from pymongo import MongoClient
+from redis.asyncio import Redis
 
 from bench.plan import Contestant
 from bench.servers import (
     LOAD_CORE,
     PROGRAMS,
+    REDIS_DATABASES,
     SERVER_CORE,
     Server,
     ServerFailed,
     Stores,
     contestant,
+    own_databases,
     running,
     stores,
 )
 from realtime.embedded import EmbeddedStores
+from tests.conftest import fresh
 
 pytestmark = pytest.mark.skipif(
     not hasattr(os, "sched_getaffinity") or not {0, 1} <= os.sched_getaffinity(0),
@@ -54,6 +58,18 @@ async def test_every_server_begins_in_a_database_of_its_own(shared: Stores) -> N
         for count in (1, 2):
             async with contestant(Contestant.STOCK, shared):
                 assert len(set(mongodb.list_database_names()) - before) == count
+
+
+async def test_a_servers_redis_is_empty_and_never_that_of_who_names_none(shared: Stores) -> None:
+    async with Redis.from_url(shared.redis_url) as everybodys:
+        key = fresh("key")
+        await everybodys.set(key, "kept", ex=60)
+        for _ in range(REDIS_DATABASES):
+            own = await own_databases(shared)
+            async with Redis.from_url(own.redis_url) as redis:
+                assert await redis.dbsize() == 0
+                await redis.set("left", "behind")
+        assert await everybodys.get(key) == b"kept"
 
 
 async def use_one_that_dies() -> None:
