@@ -21,6 +21,7 @@ import msgspec
 import socketio
 from aiohttp import WSCloseCode, web
 from engineio import packet
+from engineio.async_drivers.aiohttp import translate_request
 from engineio.async_socket import AsyncSocket
 from engineio.exceptions import EngineIOError, QueueEmpty
 from msgspec import Struct
@@ -628,7 +629,19 @@ class Engine(engineio.AsyncServer):
         socket = self.sockets.get(request.query.get("sid", ""))
         if socket is not None and socket.takes_no_websocket and _is_websocket(request):
             return _refuse_websocket(request)
+        if transport == "websocket" and "websocket" in self.transports and _is_plain(request):
+            return await self._open_websocket(request)
         return await super().handle_request(request)
+
+    async def _open_websocket(self, request: web.Request) -> Any:  # noqa: ANN401 - a response
+        """Take a newcomer in without what python-engineio asks of a request that may be any."""
+        environ: dict[str, Any] = {"aiohttp.request": request}
+        if authorization := request.headers.get("Authorization"):
+            environ["HTTP_AUTHORIZATION"] = authorization
+        answer = await self._handle_connect(environ, "websocket")
+        if isinstance(answer, dict):
+            return await self._make_response(answer, translate_request(request))
+        return answer
 
     async def disconnect(self, sid: str | None = None) -> None:
         """End one session without waiting for the client to fetch what is queued."""
@@ -726,6 +739,16 @@ class Server(socketio.AsyncServer):
 
 def _is_websocket(request: web.Request) -> bool:
     return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
+
+
+def _is_plain(request: web.Request) -> bool:
+    """Whether an app opens a WebSocket: with a protocol that is known, and from no web page."""
+    return (
+        "Origin" not in request.headers
+        and request.query.get("EIO") == "4"
+        and not request.query.keys() & {"sid", "j"}
+        and _is_websocket(request)
+    )
 
 
 def _refuse_websocket(request: web.Request) -> web.StreamResponse:

@@ -14,7 +14,7 @@ from realtime import engine
 from realtime.engine import MAX_QUEUED, PASSING_BEHIND, PASSING_QUEUED, Engine, Limits, Socket
 from realtime.wire import Frame
 from tests.hostile.process import until
-from tests.hostile.raw import CLOSE, HANDSHAKE, Http, WebSocket, frame, message, request
+from tests.hostile.raw import CLOSE, HANDSHAKE, UPGRADE, Http, WebSocket, frame, message, request
 
 POLLING = "/socket.io/?EIO=4&transport=polling"
 LIMITS = Limits(max_payload=10_000, connect_within_s=None)
@@ -71,6 +71,11 @@ class Place(Struct, frozen=True):
         sid = sid_of((await request(self.url, "GET", POLLING)).body.decode())
         return f"{POLLING}&sid={sid}", self.engine.sockets[sid]
 
+    def asks_as(self, who: str) -> dict[str, str]:
+        """The headers of a newcomer: a poller, an app with a WebSocket, or one of a web page."""
+        page = {**UPGRADE, "Origin": "http://127.0.0.1"}
+        return {"poller": {}, "app": UPGRADE, "page": page}[who]
+
     async def get(self, target: str) -> tuple[int, bytes]:
         answer = await request(self.url, "GET", target)
         return answer.status, answer.body
@@ -118,12 +123,14 @@ async def test_a_client_is_told_what_it_is_held_to() -> None:
         client.close()
 
 
+@pytest.mark.parametrize("who", ["poller", "app", "page"])
 async def test_while_something_is_in_the_way_newcomers_are_told_to_come_back(
-    place: Place,
+    place: Place, who: str
 ) -> None:
     inside, _ = await place.polling()
     place.engine.obstacle = lambda: "not now"
-    refused = await request(place.url, "GET", POLLING)
+    target = POLLING if who == "poller" else HANDSHAKE
+    refused = await request(place.url, "GET", target, place.asks_as(who))
     assert refused.status == 503
     assert 1 <= int(refused.headers["retry-after"]) <= 5
     assert msgspec.json.decode(refused.body) == {
@@ -133,6 +140,37 @@ async def test_while_something_is_in_the_way_newcomers_are_told_to_come_back(
     await place.witness.sees("text", b"hello")
     place.engine.obstacle = lambda: None
     await place.polling()
+
+
+@pytest.mark.parametrize(
+    ("target", "asks_as"),
+    [
+        (HANDSHAKE, {"Origin": "https://elsewhere.example"}),
+        (HANDSHAKE.replace("EIO=4", "EIO=3"), {}),
+        (HANDSHAKE.replace("EIO=4&", ""), {}),
+        (HANDSHAKE + "&sid=unknown", {}),
+        (HANDSHAKE + "&j=x", {}),
+        (HANDSHAKE, {"Upgrade": "h2c"}),
+    ],
+)
+async def test_a_websocket_that_may_not_be_is_no_session(
+    target: str, asks_as: dict[str, str]
+) -> None:
+    async with serving(LIMITS) as place:
+        assert (await request(place.url, "GET", target, {**UPGRADE, **asks_as})).status == 400
+        assert place.engine.sockets == {}
+
+
+@pytest.mark.parametrize("who", ["app", "page"])
+async def test_who_opens_a_websocket_is_known_by_its_token_and_address(
+    place: Place, who: str
+) -> None:
+    http = await Http.open(place.url)
+    http.ask("GET", HANDSHAKE, {**place.asks_as(who), "Authorization": "Bearer token"})
+    assert (await http.head()).status == 101
+    (socket,) = place.engine.sockets.values()
+    assert (socket.authorization, socket.origin.address) == ("Bearer token", "127.0.0.1")
+    http.close()
 
 
 async def test_one_body_is_read_at_a_time(place: Place) -> None:
