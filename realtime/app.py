@@ -73,6 +73,7 @@ FORGET_UNSEEN_S: Final = 1.0
 MEASURE_LAG_S: Final = 0.5
 LOOK_FOR_ETAS_S: Final = 0.1
 FORGET_ETAS_S: Final = 60.0
+SETTLE_S: Final = 1.0
 FAILED_PAUSE_S: Final = 0.5
 PROBE_REDIS_S: Final = 0.5
 """Several times within what revocations may be late by."""
@@ -152,6 +153,7 @@ class Instance:
         instance._tasks.start(_regularly(MEASURE_LAG_S, instance._archiver.measure_lag))
         instance._tasks.start(instance._direct.run())
         instance._tasks.start(lag.watch(instance._metrics.loop_lag))
+        instance._tasks.start(_regularly(SETTLE_S, instance._settle))
         instance._tasks.start(_regularly(SHARE_S, instance._spending.share))
         instance._tasks.start(_regularly(SWEEP_OFFERS_S, instance._trips.expire_offers))
         instance._tasks.start(_regularly(SWEEP_FOLLOWED_S, instance._following.sweep))
@@ -351,6 +353,7 @@ class Instance:
         metrics.bus_alive.read = lambda: {(): self._bus.alive}
         metrics.bus_messages.elsewhere = self._bus_counts
         self._bus.on_round_trip = metrics.bus_round_trip.observe
+        engine.outbox.on_sent = metrics.relay.sent
 
     def _obstacle(self) -> str | None:
         if not self._tokens.has_keys:
@@ -360,6 +363,9 @@ class Instance:
     def _catch_up(self) -> None:
         self._revocations.missed()
         self._following.catch_up()
+
+    async def _settle(self) -> None:
+        self._metrics.relay.settle(is_leaving=self._gateway.engine.outbox.is_waiting)
 
     def _receive(self, channel: str, message: bytes) -> None:
         self._hub.receive(channel, message)

@@ -28,7 +28,7 @@ from msgspec import Struct
 
 from realtime.names import new_name
 from realtime.proxies import Origin, Proxies
-from realtime.websocket import WebSocket
+from realtime.websocket import Outbox, WebSocket
 from realtime.wheel import Wheel
 from realtime.wire import Frame
 
@@ -339,7 +339,12 @@ class Socket(AsyncSocket):
 
     def _new_websocket(self) -> WebSocket:
         limits = self.server.limits
-        return WebSocket(self, max_message=limits.max_payload, high_water=PASSING_BEHIND)
+        return WebSocket(
+            self,
+            self.server.outbox,
+            max_message=limits.max_payload,
+            high_water=PASSING_BEHIND,
+        )
 
     def attach(self, websocket: WebSocket) -> None:
         """From now on the client is on its WebSocket; what waited for a poll leaves first."""
@@ -580,6 +585,7 @@ class Engine(engineio.AsyncServer):
         self.wheel: Wheel[Socket] = Wheel(
             min(1.0, limits.ping_interval_s / 40, limits.ping_timeout_s / 40), Socket.beat
         )
+        self.outbox = Outbox()
         self.websockets: set[WebSocket] = set()
         self._all_lost: asyncio.Future[None] | None = None
         self._departed: deque[tuple[Socket, str]] = deque()
@@ -753,7 +759,7 @@ def _is_plain(request: web.Request) -> bool:
 
 def _refuse_websocket(request: web.Request) -> web.StreamResponse:
     """Close a session's second WebSocket: as a WebSocket, which clients take for an answer."""
-    websocket = WebSocket(_Stranger(), max_message=0, high_water=PASSING_BEHIND)
+    websocket = WebSocket(_Stranger(), Outbox(), max_message=0, high_water=PASSING_BEHIND)
     response = websocket.accept(request)
     websocket.end(WSCloseCode.POLICY_VIOLATION)
     return response

@@ -86,7 +86,8 @@ class Hub:
         self._clock = clock
         self._published = metrics.published.counts
         self._sent = metrics.sent.counts
-        self._relay = metrics.relay
+        self._shown = metrics.relay.shown
+        self._arrived = metrics.relay.arrived
         self._newest: dict[Id, Point] = {}
 
     def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
@@ -115,7 +116,7 @@ class Hub:
             event = Encoded.of_json(_LOCATION, location)
             sent = watched.take_location(driver_id, point.ts, event, seen_at)
             if sent:
-                self._relay.shown(seen_at, sent)
+                self._shown[seen_at] += sent
         envelope = Envelope(_LOCATION, point.ts, driver_id, location, seen_at)
         self._bus.publish(channel, _encode(envelope))
 
@@ -139,7 +140,7 @@ class Hub:
         if watched is not None:
             sent = watched.take_location(envelope.source, envelope.number, event, self._clock())
             if sent:
-                self._relay.arrived(envelope.seen_at, sent)
+                self._arrived[envelope.seen_at] += sent
 
     def _deliver(self, room: Room, envelope: Envelope, event: Encoded, fact: Fact | None) -> None:
         """`fact` is there when it was published here; else it is read when it is needed."""

@@ -7,6 +7,7 @@ left to do, so they are let go: frames are handed over as they come, without a t
 import asyncio
 import logging
 import socket
+import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from hashlib import sha1
@@ -65,22 +66,24 @@ class WebSocket(asyncio.Protocol):
         "_feed",
         "_high_water",
         "_inbox",
+        "_outbox",
+        "_size",
         "_transport",
+        "_written",
         "behind",
         "is_open",
         "owner",
-        "write",
     )
 
-    def __init__(self, owner: Owner, *, max_message: int, high_water: int) -> None:
+    def __init__(
+        self, owner: Owner, outbox: "Outbox", *, max_message: int, high_water: int
+    ) -> None:
         """`max_message` bytes are taken; with `high_water` unsent ones the client is behind."""
         self.owner = owner
-        self.write: Callable[[bytes], None] = _drop
-        """Takes frames, ready for the wire, from `accept` on; nothing is sent after the end.
-
-        It is the transport's own: what is written to it in one turn of the loop, uvloop sends in
-        one piece.
-        """
+        self._outbox = outbox
+        self._written: list[bytes] = []
+        """In this turn of the loop."""
+        self._size = 0
         self.behind = False
         self.is_open = True
         self._inbox = _Inbox(self)
@@ -99,13 +102,31 @@ class WebSocket(asyncio.Protocol):
         """
         answer = _handshake(request)
         self._adopt(request)
-        self.write(answer + greeting)
+        self._written.append(answer + greeting)
+        self.flush()
         return _TakenOver(status=101)
 
     def start(self) -> None:
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
+
+    def write(self, frame: bytes) -> None:
+        """Hand over frames, ready for the wire; nothing is sent after the end."""
+        if not self._written:
+            self._outbox.add(self)
+        self._written.append(frame)
+        self._size += len(frame)
+        if self._size > self._high_water:  # whether the client is behind shows now
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was written."""
+        written, transport = self._written, self._transport
+        if written and transport is not None and self.is_open:
+            transport.write(written[0] if len(written) == 1 else b"".join(written))
+        written.clear()
+        self._size = 0
 
     @property
     def unsent(self) -> int:
@@ -120,8 +141,9 @@ class WebSocket(asyncio.Protocol):
         transport = self._transport
         if not self.is_open or transport is None:
             return
-        self.write(bytes((_CLOSE, 2)) + code.to_bytes(2))
-        self._shut()
+        self._written.append(bytes((_CLOSE, 2)) + code.to_bytes(2))
+        self.flush()
+        self.is_open = False
         try:
             if transport.can_write_eof():
                 transport.write_eof()
@@ -133,7 +155,7 @@ class WebSocket(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close without a word."""
-        self._shut()
+        self.is_open = False
         if self._transport is not None:
             self._transport.abort()
 
@@ -163,7 +185,8 @@ class WebSocket(asyncio.Protocol):
     def eof_received(self) -> bool | None:
         """The client is gone without a word, so none is wasted on it."""
         if self.is_open:
-            self._shut()
+            self.flush()
+            self.is_open = False
             self.owner.left()
             if self._transport is not None and self.unsent:
                 asyncio.get_running_loop().call_later(CLOSE_WITHIN_S, self._transport.abort)
@@ -178,7 +201,7 @@ class WebSocket(asyncio.Protocol):
             self.owner.drained()
 
     def connection_lost(self, _error: Exception | None) -> None:
-        self._shut()
+        self.is_open = False
         self._transport = None
         self.owner.lost()
 
@@ -198,16 +221,12 @@ class WebSocket(asyncio.Protocol):
         early = _Early()
         protocol.set_parser(cast("Any", early))
         self._early = early.data
-        self._transport, self.write = transport, transport.write
+        self._transport = transport
         _keep_little_unsent(transport)
         transport.set_protocol(self)
         transport.set_write_buffer_limits(self._high_water)  # the client may be behind at once
         protocol.transport = None  # or it closes the transport
         protocol.connection_lost(None)
-
-    def _shut(self) -> None:
-        """Nothing is read or written any more."""
-        self.is_open, self.write = False, _drop
 
     def _let_go(self) -> None:
         if self.is_open:
@@ -222,9 +241,6 @@ class WebSocket(asyncio.Protocol):
         self.end(code)
 
 
-def _drop(_frame: bytes) -> None: ...
-
-
 def _keep_little_unsent(transport: asyncio.Transport) -> None:
     """Have the kernel take no more than a little that it cannot send yet (tcp(7)).
 
@@ -235,6 +251,34 @@ def _keep_little_unsent(transport: asyncio.Transport) -> None:
     connection = transport.get_extra_info("socket")
     if option is not None and connection is not None:
         connection.setsockopt(socket.IPPROTO_TCP, option, UNSENT_IN_KERNEL)
+
+
+class Outbox:
+    """What is written to a client in one turn of the loop leaves in one piece."""
+
+    def __init__(self) -> None:
+        self.on_sent: Callable[[float], None] | None = None
+        """Told after each turn when its first frame was written (`time.perf_counter`)."""
+        self._waiting: list[WebSocket] = []
+        self._began = 0.0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether something leaves with the end of this turn."""
+        return bool(self._waiting)
+
+    def add(self, websocket: WebSocket) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._flush)
+            self._began = time.perf_counter()
+        self._waiting.append(websocket)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for websocket in waiting:
+            websocket.flush()
+        if self.on_sent is not None:
+            self.on_sent(self._began)
 
 
 class _Inbox(WebSocketDataQueue):

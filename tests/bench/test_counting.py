@@ -84,7 +84,7 @@ async def test_what_is_counted_is_what_a_server_counts_of_a_location(
 
     instruments = counting.Instruments()
     before = counts(generate_latest(instruments.metrics.registry).decode())
-    await instruments.count(turns=LOCATIONS, locations=1)
+    instruments.count(turns=LOCATIONS, locations=1)
     after = counts(generate_latest(instruments.metrics.registry).decode())
     assert instruments.bus.published == LOCATIONS
     assert of_server.keys() == {*grown(before, after), *published, *later}

@@ -16,7 +16,7 @@ from models.errors import Invalid, UnknownEvent
 from models.points import Point
 from realtime import payloads
 from realtime.metrics import Metrics
-from realtime.websocket import WebSocket
+from realtime.websocket import Outbox, WebSocket
 from realtime.wire import ACK, JSON, MSGPACK, NAMESPACE, Malformed, Packet, Parser
 from tests.fuzz.commands import PAYLOADS
 from tests.fuzz.instance import Instance, Poller, Wire, frames
@@ -189,10 +189,11 @@ def _starts(size: int) -> Iterator[int]:
 
 async def _heard(pieces: Sequence[bytes]) -> Heard:
     owner, wire = _Noting(), Wire()
-    websocket = WebSocket(owner, max_message=MAX_MESSAGE, high_water=HIGH_WATER)
-    websocket._transport, websocket.write = wire, wire.write
+    websocket = WebSocket(owner, Outbox(), max_message=MAX_MESSAGE, high_water=HIGH_WATER)
+    websocket._transport = wire
     for piece in pieces:
         websocket.data_received(piece)
+    websocket.flush()
     return Heard(owner.heard, frames(bytes(wire.written)), websocket.is_open)
 
 

@@ -20,9 +20,9 @@ def test_points_that_come_right_from_their_packets_are_commands_as_well() -> Non
     assert value(metrics, "ridewire_commands_total", **labels) == 5
 
 
-async def test_locations_are_sent_events() -> None:
+def test_locations_are_sent_events() -> None:
     metrics = Metrics()
-    metrics.relay.shown(1, 4)
+    metrics.relay.shown[1] += 4
     metrics.sent.counts["trip:location"] += 1
     assert value(metrics, "ridewire_sent_events_total", event="trip:location") == 5
 

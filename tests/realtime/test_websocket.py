@@ -14,7 +14,7 @@ import pytest
 from aiohttp import ClientSession, WSMsgType, web
 
 from realtime import websocket as module
-from realtime.websocket import AT_ONCE, UNSENT_IN_KERNEL, WebSocket
+from realtime.websocket import AT_ONCE, UNSENT_IN_KERNEL, Outbox, WebSocket
 from realtime.wire import Frame
 from tests.clients import WAIT_S
 from tests.hostile import raw
@@ -74,12 +74,15 @@ class Place:
         self.url = ""
         self.owner = Owner()
         self.greeting = b""
+        self.outbox = Outbox()
         self.requests: list[weakref.ref[web.Request]] = []
         self.answers: list[web.StreamResponse] = []
         self.websocket: WebSocket
 
     async def accept(self, request: web.Request) -> web.StreamResponse:
-        self.websocket = WebSocket(self.owner, max_message=MAX_MESSAGE, high_water=HIGH_WATER)
+        self.websocket = WebSocket(
+            self.owner, self.outbox, max_message=MAX_MESSAGE, high_water=HIGH_WATER
+        )
         response = self.websocket.accept(request, self.greeting)
         self.requests.append(weakref.ref(request))
         self.websocket.start()
@@ -113,6 +116,17 @@ async def slow(place: Place) -> Http:
     small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     small.connect(("127.0.0.1", int(place.url.rpartition(":")[2])))
     return Http(*await asyncio.open_connection(sock=small, limit=4_096))
+
+
+async def test_the_outbox_waits_until_what_was_written_has_left(place: Place) -> None:
+    client = await place.client()
+    left: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+    place.outbox.on_sent = lambda _began: left.set_result(place.outbox.is_waiting)
+    before = place.outbox.is_waiting
+    place.write(b"hello")
+    assert (before, place.outbox.is_waiting) == (False, True)
+    assert await asyncio.wait_for(left, WAIT_S) is False
+    client.close()
 
 
 class TestFloods:
