@@ -18,7 +18,11 @@ OnGroup = Callable[[int], None]
 """Told how many items a group has, when it begins. It may not fail."""
 
 SLOW_S: Final = 0.1
-"""How long a group is under way before another may begin beside it."""
+"""How long a reading's group is under way before another may begin beside it."""
+WRITES_AT_ONCE: Final = 2
+"""While a store waits for its disks with one group, it takes another."""
+SLOW_WRITE_S: Final = 0.02
+"""How long a write's group is under way before another may begin beside it."""
 
 
 class Grouped(Generic[T, R]):
@@ -36,9 +40,13 @@ class Grouped(Generic[T, R]):
         at_most: int,
         at_once: int = 1,
         on_group: OnGroup | None = None,
+        *,
         apart_s: float = 0.0,
+        slow_s: float = SLOW_S,
     ) -> None:
-        """After a group of several the next begins `apart_s` seconds later, unless it is full: of
+        """A group is slow that has been under way for `slow_s` seconds.
+
+        After a group of several the next begins `apart_s` seconds later, unless it is full: of
         many who come one after the other more are in one. Who comes alone waits for nobody.
         """
         self._work = work
@@ -46,6 +54,7 @@ class Grouped(Generic[T, R]):
         self._at_once = at_once
         self._on_group = on_group
         self._apart_s = apart_s
+        self._slow_s = slow_s
         self._pause: TimerHandle | None = None
         """While it lasts, only a group that is full begins."""
         self._waiting: list[tuple[T, Future[R]]] = []
@@ -79,7 +88,7 @@ class Grouped(Generic[T, R]):
         self._under_way.add(group)
         self._newest = group
         if self._at_once > 1:
-            self._patience = loop.call_later(SLOW_S, self._wait_no_longer)
+            self._patience = loop.call_later(self._slow_s, self._wait_no_longer)
 
     async def _work_off(self, places: list[Future[R]]) -> Sequence[R]:
         waiting = [(item, place) for item, place in self._waiting if not place.done()]

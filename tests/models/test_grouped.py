@@ -77,6 +77,20 @@ async def test_no_more_groups_are_under_way_than_may_be() -> None:
     assert await asyncio.gather(*tasks) == [-1, -2, -3, -4]
 
 
+async def test_what_is_slow_is_the_groups_own_affair() -> None:
+    ledger = Ledger()
+    patient, impatient = (
+        Grouped(ledger.write, at_most=1, at_once=2, slow_s=slow_s) for slow_s in (60, 0)
+    )
+    tasks = [*writers(patient, range(1, 3)), *writers(impatient, range(3, 5))]
+    async with asyncio.timeout(10):
+        while len(ledger.groups) < 3:  # noqa: ASYNC110 - it is noted synchronously
+            await asyncio.sleep(0)
+    assert ledger.groups == [[1], [3], [4]]
+    ledger.is_open.set()
+    assert await asyncio.gather(*tasks) == [-1, -2, -3, -4]
+
+
 async def test_a_failure_is_told_to_everybody_in_the_group_only() -> None:
     ledger = Ledger()
     ledger.is_open.set()
