@@ -230,12 +230,18 @@ class Machine(Struct, frozen=True):
             cores=os.cpu_count() or 1,
             memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
             kernel=f"{platform.system()} {platform.release()}",
-            python=f"{platform.python_implementation()} {platform.python_version()}",
+            python=_python(),
             node=_first_line("node", "--version"),
             valkey=_valkey(),
             packages=dict(_packages()),
             node_packages=dict(_node_packages()),
         )
+
+
+def _python() -> str:
+    """The interpreter, and which build of it this is."""
+    version = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{version}, built {platform.python_build()[1]} by {platform.python_compiler()}"
 
 
 def _cpu_model() -> str:

@@ -94,6 +94,7 @@ def test_a_machine_tells_what_it_is_and_what_runs_on_it() -> None:
     assert machine.cores == os.cpu_count()
     assert machine.memory > 0
     assert machine.python.startswith("CPython 3.")
+    assert ", built " in machine.python
     assert machine.packages["python-socketio"] == "5.18.1"
     assert machine.packages["picows"]
 
