@@ -18,11 +18,7 @@ OnGroup = Callable[[int], None]
 """Told how many items a group has, when it begins. It may not fail."""
 
 SLOW_S: Final = 0.1
-"""How long a reading's group is under way before another may begin beside it."""
-WRITES_AT_ONCE: Final = 2
-"""While a store waits for its disks with one group, it takes another."""
-SLOW_WRITE_S: Final = 0.02
-"""How long a write's group is under way before another may begin beside it."""
+"""How long a group is under way before another may begin beside it."""
 
 
 class Grouped(Generic[T, R]):

@@ -1,17 +1,17 @@
 """What is taken out of python-socketio and python-engineio, and what stands in its place.
 
-They keep the routes, origins, session ids, polling's answers and the choice of transport. Replaced
-is what costs a task, a timer or a queue per message: frames are written to the transport at once
-and handed over as they come, and one wheel has the heartbeats of all clients. Everything here
-relies on internals of pinned versions; `tests/realtime/test_engine_contract.py` fails when one
-changes.
+They keep the origins of pages, polling's answers and the upgrade. Replaced is what costs a task, a
+timer or a queue per message: frames are written to the transport at once and handed over as they
+come, and one wheel has the heartbeats of all clients. An app's WebSocket goes past them from its
+handshake on. Everything here relies on internals of pinned versions;
+`tests/realtime/test_engine_contract.py` fails when one changes.
 """
 
 import asyncio
 import base64
 import binascii
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from secrets import randbelow
 from typing import Any, Final, Protocol
@@ -130,7 +130,7 @@ class Socket(AsyncSocket):
 
     server: "Engine"
 
-    def __init__(self, server: "Engine", sid: str, environ: dict[str, Any], origin: Origin) -> None:
+    def __init__(self, server: "Engine", sid: str, authorization: str, origin: Origin) -> None:
         # Not `super().__init__`: a WebSocket needs no queue, and there are many of them.
         self.server = server
         self.sid = sid
@@ -140,7 +140,7 @@ class Socket(AsyncSocket):
         self.closed = False
         self.state: Any = None
         """The receiver's own."""
-        self.authorization: str = environ.get("HTTP_AUTHORIZATION", "")
+        self.authorization = authorization
         """What the handshake said; the receiver empties it once it has seen it."""
         self.origin = origin
         self.expected_by: float | None = None
@@ -635,16 +635,15 @@ class Engine(engineio.AsyncServer):
         socket = self.sockets.get(request.query.get("sid", ""))
         if socket is not None and socket.takes_no_websocket and _is_websocket(request):
             return _refuse_websocket(request)
-        if transport == "websocket" and "websocket" in self.transports and _is_plain(request):
+        if transport == "websocket" and "websocket" in self.transports and _is_apps(request):
             return await self._open_websocket(request)
         return await super().handle_request(request)
 
     async def _open_websocket(self, request: web.Request) -> Any:  # noqa: ANN401 - a response
-        """Take a newcomer in without what python-engineio asks of a request that may be any."""
-        environ: dict[str, Any] = {"aiohttp.request": request}
-        if authorization := request.headers.get("Authorization"):
-            environ["HTTP_AUTHORIZATION"] = authorization
-        answer = await self._handle_connect(environ, "websocket")
+        """Take an app in without what python-engineio asks of any request: of its origin, protocol,
+        transport, JSONP and compression. What counts of it was asked already.
+        """
+        answer = await self._handle_connect({"aiohttp.request": request}, "websocket")
         if isinstance(answer, dict):
             return await self._make_response(answer, translate_request(request))
         return answer
@@ -676,19 +675,21 @@ class Engine(engineio.AsyncServer):
     async def _handle_connect(
         self, environ: dict[str, Any], transport: str, jsonp_index: int | None = None
     ) -> Any:  # noqa: ANN401 - a response, or what becomes one
-        origin = self.origin(environ["aiohttp.request"])
+        request: web.Request = environ["aiohttp.request"]
+        origin = self.origin(request)
         why = self.closed_because or self.door.refuse(origin.counts_as)
         if why is not None:
             self.turned_away += 1
             return _elsewhere(why)
-        socket = Socket(self, self.generate_id(), environ, origin)
+        authorization = request.headers.get("Authorization", "")
+        socket = Socket(self, self.generate_id(), authorization, origin)
         self.sockets[socket.sid] = socket
         self.door.entered(origin.counts_as)
         upgrades = self._upgrades(socket.sid, transport) if "websocket" in self.transports else []
         opening = _opening(socket, upgrades)
         if transport == "websocket":
             frame = Frame(_OPEN + msgspec.json.encode(opening), binary=False)
-            return self._begin(socket, environ["aiohttp.request"], frame)
+            return self._begin(socket, request, frame)
         socket.connected = True
         self.wheel.add(socket, socket.due)
         return self._ok([packet.Packet(packet.OPEN, opening)], jsonp_index=jsonp_index)
@@ -720,6 +721,12 @@ class Engine(engineio.AsyncServer):
         answer = super()._ok(packets, headers, jsonp_index)
         return answer if packets is not None else answer | {"response": b"ok"}
 
+    def _cors_allowed_origins(self, environ: dict[str, Any]) -> Sequence[str] | None:
+        """Pages are held to these, as a browser tells the truth of them; None allows all."""
+        allowed: Sequence[str] | None = super()._cors_allowed_origins(environ)
+        origin = environ.get("HTTP_ORIGIN", "")
+        return [*allowed, origin] if allowed is not None and _is_no_page(origin) else allowed
+
     def _get_socket(self, sid: str) -> Socket:
         """Raises KeyError. One that is closed answers requests itself, until it is over."""
         return self.sockets[sid]
@@ -747,14 +754,19 @@ def _is_websocket(request: web.Request) -> bool:
     return request.method == "GET" and request.headers.get("Upgrade", "").lower() == "websocket"
 
 
-def _is_plain(request: web.Request) -> bool:
-    """Whether an app opens a WebSocket: with a protocol that is known, and from no web page."""
+def _is_apps(request: web.Request) -> bool:
+    """Whether it opens a WebSocket, with a protocol that is known, and from no web page."""
     return (
-        "Origin" not in request.headers
+        _is_no_page(request.headers.get("Origin", ""))
         and request.query.get("EIO") == "4"
         and not request.query.keys() & {"sid", "j"}
         and _is_websocket(request)
     )
+
+
+def _is_no_page(origin: str) -> bool:
+    """Whether no browser sends this origin: an app's WebSocket has none, or names its server."""
+    return not origin or origin.startswith(("ws://", "wss://"))
 
 
 def _refuse_websocket(request: web.Request) -> web.StreamResponse:

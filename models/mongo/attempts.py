@@ -7,7 +7,7 @@ from random import uniform
 from typing import Final
 
 from models.errors import Internal, Unavailable
-from models.grouped import SLOW_WRITE_S, WRITES_AT_ONCE, Grouped, OnGroup
+from models.grouped import OnGroup
 from models.mongo.driver import Collection, Document, Outcome, answering, encoded
 
 _GROUP: Final = 100
@@ -29,9 +29,7 @@ class Creations:
     def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
         """`on_group` is told how many documents one write has."""
         self._collection = collection
-        self._inserts = Grouped(
-            collection.insert_each, _GROUP, WRITES_AT_ONCE, on_group, slow_s=SLOW_WRITE_S
-        )
+        self._inserts = collection.inserts(_GROUP, on_group)
 
     @answering()
     async def once(self, document: Document, unique: Mapping[str, str]) -> Document:

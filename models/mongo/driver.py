@@ -32,7 +32,7 @@ from pymongo.read_concern import ReadConcern
 
 from models.collections import Index
 from models.errors import Internal, RidewireError, Unavailable
-from models.grouped import Grouped
+from models.grouped import Grouped, OnGroup
 from models.observing import NOBODY, Observer
 
 Document = dict[str, Any]
@@ -63,6 +63,10 @@ READINGS_AT_ONCE: Final = 4
 """Shared readings of a kind under way at most, where all but one of them are slow."""
 APART_S: Final = 0.02
 """Between shared searches for what newcomers follow: when many come, few searches find it."""
+_WRITES_AT_ONCE: Final = 2
+"""While the store waits for its disks with one group of documents, it takes another."""
+_SLOW_WRITE_S: Final = 0.02
+"""How long it may take with the one before the other begins."""
 _FEW: Final = 8
 """Keys of a reading that is shared with others; one of more is large enough by itself."""
 _DUPLICATE_KEY: Final = 11_000
@@ -260,6 +264,11 @@ class Collection:
         found = self._collection.find(where, batch_size=limit + 1).sort("_id", DESCENDING)
         with self._timed("find"):
             return await found.limit(limit).to_list()
+
+    def inserts(self, at_most: int, on_group: OnGroup | None) -> Grouped[Encoded, Outcome]:
+        """Where many callers' documents become writes of `at_most`, each document for itself."""
+        at_once = _WRITES_AT_ONCE
+        return Grouped(self.insert_each, at_most, at_once, on_group, slow_s=_SLOW_WRITE_S)
 
     @answering()
     async def insert_each(self, documents: Sequence[Encoded]) -> list[Outcome]:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from models.collections import message_key
 from models.errors import Unavailable
 from models.fields import Id, Millis, new_id
-from models.grouped import SLOW_WRITE_S, WRITES_AT_ONCE, Grouped, OnGroup
+from models.grouped import OnGroup
 from models.messages import Draft, Message
 from models.mongo.attempts import pauses
 from models.mongo.documents import from_document, to_document
@@ -34,9 +34,7 @@ class MongoMessages:
     def __init__(self, collection: Collection, on_group: OnGroup | None = None) -> None:
         """`on_group` is told how many messages one write has."""
         self._collection = collection
-        self._inserts = Grouped(
-            collection.insert_each, _GROUP, WRITES_AT_ONCE, on_group, slow_s=SLOW_WRITE_S
-        )
+        self._inserts = collection.inserts(_GROUP, on_group)
         self._known = KnownSeqs(_REMEMBERED)
         self._turns: WeakValueDictionary[Id, Lock] = WeakValueDictionary()
 

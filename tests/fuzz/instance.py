@@ -82,7 +82,7 @@ def frames(written: bytes) -> list[tuple[int, bytes]]:
 
 def _new_socket(instance: "Instance") -> Socket:
     engine = instance.gateway.engine
-    socket = Socket(engine, engine.generate_id(), {}, Origin("192.0.2.1", "192.0.2.1"))
+    socket = Socket(engine, engine.generate_id(), "", Origin("192.0.2.1", "192.0.2.1"))
     engine.sockets[socket.sid] = socket
     return socket
 

@@ -475,6 +475,17 @@ async def test_an_allowed_origin_is_served_and_told_so(guarded: Server) -> None:
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
 
 
+@pytest.mark.parametrize("origin", ["ws://127.0.0.1", "wss://rides.example"])
+async def test_what_no_browser_sends_is_an_apps_and_served(guarded: Server, origin: str) -> None:
+    """The Swift client's WebSocket names its server so."""
+    assert await _statuses(guarded, origin) == {200, 101}
+    poller = await Poller.open(guarded.url)
+    http = await Http.open(guarded.url)
+    http.ask("GET", f"{HANDSHAKE}&sid={poller.sid}", {**UPGRADE, "Origin": origin})
+    assert (await http.head()).status == 101
+    http.close()
+
+
 async def test_programs_have_no_origin_and_are_served(guarded: Server) -> None:
     session = await Session.open(guarded.url, "rider", fresh("rita"))
     await session.is_alive()

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
@@ -71,11 +71,6 @@ class Place(Struct, frozen=True):
         sid = sid_of((await request(self.url, "GET", POLLING)).body.decode())
         return f"{POLLING}&sid={sid}", self.engine.sockets[sid]
 
-    def asks_as(self, who: str) -> dict[str, str]:
-        """The headers of a newcomer: a poller, an app with a WebSocket, or one of a web page."""
-        page = {**UPGRADE, "Origin": "http://127.0.0.1"}
-        return {"poller": {}, "app": UPGRADE, "page": page}[who]
-
     async def get(self, target: str) -> tuple[int, bytes]:
         answer = await request(self.url, "GET", target)
         return answer.status, answer.body
@@ -123,14 +118,21 @@ async def test_a_client_is_told_what_it_is_held_to() -> None:
         client.close()
 
 
-@pytest.mark.parametrize("who", ["poller", "app", "page"])
+APP: Final = UPGRADE
+PAGE: Final = {**UPGRADE, "Origin": "http://127.0.0.1"}
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [(POLLING, {}), (HANDSHAKE, APP), (HANDSHAKE, PAGE)],
+    ids=["poller", "app", "page"],
+)
 async def test_while_something_is_in_the_way_newcomers_are_told_to_come_back(
-    place: Place, who: str
+    place: Place, target: str, headers: dict[str, str]
 ) -> None:
     inside, _ = await place.polling()
     place.engine.obstacle = lambda: "not now"
-    target = POLLING if who == "poller" else HANDSHAKE
-    refused = await request(place.url, "GET", target, place.asks_as(who))
+    refused = await request(place.url, "GET", target, headers)
     assert refused.status == 503
     assert 1 <= int(refused.headers["retry-after"]) <= 5
     assert msgspec.json.decode(refused.body) == {
@@ -161,12 +163,12 @@ async def test_a_websocket_that_may_not_be_is_no_session(
         assert place.engine.sockets == {}
 
 
-@pytest.mark.parametrize("who", ["app", "page"])
+@pytest.mark.parametrize("headers", [APP, PAGE], ids=["app", "page"])
 async def test_who_opens_a_websocket_is_known_by_its_token_and_address(
-    place: Place, who: str
+    place: Place, headers: dict[str, str]
 ) -> None:
     http = await Http.open(place.url)
-    http.ask("GET", HANDSHAKE, {**place.asks_as(who), "Authorization": "Bearer token"})
+    http.ask("GET", HANDSHAKE, {**headers, "Authorization": "Bearer token"})
     assert (await http.head()).status == 101
     (socket,) = place.engine.sockets.values()
     assert (socket.authorization, socket.origin.address) == ("Bearer token", "127.0.0.1")

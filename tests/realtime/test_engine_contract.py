@@ -151,6 +151,8 @@ def test_the_version_is_the_one_that_was_read(package: str) -> None:
         (engineio.AsyncServer._ok, ["packets", "headers", "jsonp_index"]),
         (engineio.AsyncServer._upgrades, ["sid", "transport"]),
         (engineio.AsyncServer._get_socket, ["sid"]),
+        (engineio.AsyncServer._cors_allowed_origins, ["environ"]),
+        (engineio.AsyncServer._make_response, ["response_dict", "environ"]),
         (AsyncSocket.__init__, ["server", "sid"]),
         (AsyncSocket.send, ["pkt"]),
         (AsyncSocket.poll, []),
