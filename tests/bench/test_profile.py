@@ -24,7 +24,10 @@ ROW = Row("relay", Scenario.RELAY, (RIDEWIRE,), clients=20, seconds=0.5, warm_up
 
 
 async def test_a_relay_is_sampled_and_every_sample_is_in_a_layer() -> None:
-    found = await profile.profile(ROW, seconds=1)
+    for seconds in (1, 2, 4, 8):  # other tests may have the core that py-spy looks from
+        found = await profile.profile(ROW, seconds=seconds)
+        if found.problem != profile.UNSEEN:
+            break
     assert found.problem == ""
     assert found.samples > 0
     assert sum(found.shares.values()) == pytest.approx(1)
