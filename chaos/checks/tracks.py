@@ -2,7 +2,7 @@
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -29,11 +29,13 @@ KNOWN_BEFORE: Final = frozenset({"duplicate", "stale"})
 
 
 class Safe(Struct, frozen=True):
-    """A point that was answered to be safe: from where, and when."""
+    """A point that was answered to be safe: from where, when, and since when it may have been."""
 
     point: Point
     address: str
     at: float
+    sent_at: float
+    """The answer may be heard much later than the point was taken: its client may be slow."""
 
 
 class Report(Struct, frozen=True):
@@ -107,19 +109,22 @@ class Tracks:
         That is Redis, until the point is archived, or the instance that took it while Redis was
         away, if that had not heard by then that its driver serves the trip.
         """
-        at, conditions = safe.at, self._conditions
+        sent_at, at, conditions = safe.sent_at, safe.at, self._conditions
         archived_s = ARCHIVED_S + conditions.slack_s
         if any(
-            at <= lapse.end and conditions.calm_s(at, lapse.begin) <= archived_s
+            sent_at <= lapse.end and conditions.calm_s(at, lapse.begin) <= archived_s
             for lapse in conditions.lapses(REDIS)
         ):
             return True
-        if not any(away.begin <= at <= away.end + RETURN_S for away in conditions.silences(REDIS)):
+        if not any(
+            away.begin <= at and sent_at <= away.end + RETURN_S
+            for away in conditions.silences(REDIS)
+        ):
             return False
         told_at = heard.versions.since(service.trip_id, service.term.begin)
         here = conditions.places.get(safe.address, frozenset())
         return safe.point.ts / 1000 < told_at and any(
-            at <= lapse.end and lapse.begin <= told_at + SETTLED_S
+            sent_at <= lapse.end and lapse.begin <= told_at + SETTLED_S
             for lapse in conditions.lapses(here)
         )
 
@@ -127,23 +132,26 @@ class Tracks:
 def safe_points(life: Life) -> list[Safe]:
     """Those that a driver was answered, oldest first."""
     found: list[Safe] = []
-    sent_before: set[int] = set()
+    sent_at: dict[int, float] = {}
     for session in life.sessions:
         asked: dict[int | None, Report] = {}
         for entry in session.entries:
             if entry.what is What.SENT and entry.name == "driver:location":
-                report = asked[entry.ack] = _report(entry, sent_before)
-                sent_before |= report.seqs
+                report = asked[entry.ack] = _report(entry, sent_at.keys())
+                for seq in report.seqs:
+                    sent_at.setdefault(seq, entry.at)
             elif entry.what is What.ANSWERED and entry.ack in asked and entry.payload["ok"]:
                 seqs = asked[entry.ack].safe(entry.payload["rejected"])
-                found += [Safe(life.points[seq], session.to, entry.at) for seq in seqs]
+                found += [
+                    Safe(life.points[seq], session.to, entry.at, sent_at[seq]) for seq in seqs
+                ]
     return sorted(found, key=_ts)
 
 
-def _report(entry: Entry, sent_before: set[int]) -> Report:
+def _report(entry: Entry, sent_before: Collection[int]) -> Report:
     points = entry.payload if isinstance(entry.payload, list) else [entry.payload]
     seqs = frozenset(point["seq"] for point in points)
-    return Report(seqs, seqs & sent_before)
+    return Report(seqs, seqs.intersection(sent_before))
 
 
 def _service(trip: Trip, term: Term) -> Service:

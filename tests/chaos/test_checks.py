@@ -523,6 +523,19 @@ def test_only_what_lost_its_memory_excuses_a_point_that_is_missing() -> None:
     ]
 
 
+@pytest.mark.parametrize(("after_s", "is_seen"), [(-3, True), (2, False), (12, False)])
+def test_a_slow_client_hears_late_that_a_point_was_safe_before_it_was_lost(
+    after_s: int, is_seen: bool
+) -> None:
+    world = World()
+    dan = _tracked(world, 0, 50)
+    sent, answered = dan.entries[-2:]
+    dan.entries[-1] = msgspec.structs.replace(answered, at=sent.at + 10)
+    lost = Interval(sent.at + after_s, sent.at + after_s + 1)
+    world.conditions = Conditions([Disturbance(lost, frozenset(), frozenset({"redis"}))])
+    assert (promises.TRACKED in world.broken()) is is_seen
+
+
 def _memory_loss(place: str) -> Disturbance:
     return Disturbance(Interval(now(), now() + 1), frozenset(), frozenset({place}))
 
