@@ -150,7 +150,7 @@ def points_taken_out_early() -> None:
         return taken
 
     async def keep_later(self: TrackKeeper, waiting: Whatever) -> int:
-        await asyncio.sleep(LATE_S)
+        await asyncio.sleep(4 * LATE_S)  # most of the time: it is to be killed meanwhile
         return await keep(self, waiting)
 
     usual, keep = TrackStream.take, TrackKeeper.keep
