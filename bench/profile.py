@@ -35,8 +35,6 @@ SECONDS: Final = 12
 QUICK_SECONDS: Final = 2
 _LONGER_S: Final = 6
 """The load goes on for so long beside, for py-spy has to begin and to end."""
-UNSEEN: Final = "py-spy saw no stack of the server"
-"""Where other processes on its core left it no time to look, or the server none to work."""
 _SERVING: Final = "(realtime/serving.py:"
 """In a frame of the thread that serves."""
 
@@ -105,7 +103,7 @@ async def _server(pid: int, seconds: int, py_spy: str) -> _Looked:
     (used_s,) = Reading.take([pid]).since(whole).cpu_s
     others = max(0.0, 1 - (main_thread_ns(pid) - main) / 1e9 / used_s)
     if not stacks:
-        raise NoProfile(UNSEEN)
+        raise NoProfile("py-spy saw no stack of the server")
     shares = layers.of_all(layers.shares(stacks), system, others)
     return _Looked(shares, sum(count for _, count in stacks), used_s)
 

@@ -24,9 +24,9 @@ ROW = Row("relay", Scenario.RELAY, (RIDEWIRE,), clients=20, seconds=0.5, warm_up
 
 
 async def test_a_relay_is_sampled_and_every_sample_is_in_a_layer() -> None:
-    for seconds in (1, 2, 4, 8):  # other tests may have the core that py-spy looks from
+    for seconds in (1, 2, 4, 8):  # other tests may have the cores of all that takes part
         found = await profile.profile(ROW, seconds=seconds)
-        if found.problem != profile.UNSEEN:
+        if not found.problem:
             break
     assert found.problem == ""
     assert found.samples > 0
