@@ -43,6 +43,7 @@ class Report(Struct, frozen=True):
 
     seqs: frozenset[int]
     again: frozenset[int]
+    at: float
 
     def safe(self, rejected: Sequence[Mapping[str, Any]]) -> frozenset[int]:
         """What is safe after this answer. What is no news now was accepted before."""
@@ -141,9 +142,16 @@ def safe_points(life: Life) -> list[Safe]:
                 for seq in report.seqs:
                     sent_at.setdefault(seq, entry.at)
             elif entry.what is What.ANSWERED and entry.ack in asked and entry.payload["ok"]:
-                seqs = asked[entry.ack].safe(entry.payload["rejected"])
+                report, rejected = asked[entry.ack], entry.payload["rejected"]
+                known = {each["seq"] for each in rejected}
                 found += [
-                    Safe(life.points[seq], session.to, entry.at, sent_at[seq]) for seq in seqs
+                    Safe(
+                        life.points[seq],
+                        session.to,
+                        entry.at,
+                        sent_at[seq] if seq in known else report.at,
+                    )
+                    for seq in report.safe(rejected)
                 ]
     return sorted(found, key=_ts)
 
@@ -151,7 +159,7 @@ def safe_points(life: Life) -> list[Safe]:
 def _report(entry: Entry, sent_before: Collection[int]) -> Report:
     points = entry.payload if isinstance(entry.payload, list) else [entry.payload]
     seqs = frozenset(point["seq"] for point in points)
-    return Report(seqs, seqs.intersection(sent_before))
+    return Report(seqs, seqs.intersection(sent_before), entry.at)
 
 
 def _service(trip: Trip, term: Term) -> Service:

@@ -536,6 +536,25 @@ def test_a_slow_client_hears_late_that_a_point_was_safe_before_it_was_lost(
     assert (promises.TRACKED in world.broken()) is is_seen
 
 
+@pytest.mark.parametrize(("codes", "is_seen"), [((), True), (("duplicate",), False)])
+def test_what_is_taken_after_a_loss_is_not_excused_by_it(
+    codes: tuple[str, ...], is_seen: bool
+) -> None:
+    world = World()
+    dan = _tracked(world, 0, 50)
+    del dan.entries[-1]
+    first = dan.entries[-1].at
+    dan.note(What.SENT, "driver:location", msgspec.to_builtins(world.dan.points[100]), 99)
+    rejected = [{"seq": 100, "code": code} for code in codes]
+    answer = {"ok": True, "accepted": 1 - len(codes), "rejected": rejected}
+    dan.note(What.ANSWERED, "", answer, 99)
+    for late, place in enumerate((-2, -1), start=10):
+        dan.entries[place] = msgspec.structs.replace(dan.entries[place], at=first + late)
+    lost = Interval(first + 5, first + 6)
+    world.conditions = Conditions([Disturbance(lost, frozenset(), frozenset({"redis"}))])
+    assert (promises.TRACKED in world.broken()) is is_seen
+
+
 def _memory_loss(place: str) -> Disturbance:
     return Disturbance(Interval(now(), now() + 1), frozenset(), frozenset({place}))
 
