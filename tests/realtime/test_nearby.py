@@ -1,7 +1,10 @@
-"""The geo index of available drivers, on a real Redis. Tests keep apart by places on the map."""
+"""The geo index of available drivers, on a real Redis. Tests keep apart by places on the map, and
+by a database of their own from other tests' servers, which drop whom they think unseen.
+"""
 
 from collections.abc import AsyncIterator
 from math import cos, radians
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -29,8 +32,13 @@ def seen(driver_id: Id, lat: float, lng: float, seen_at: int | None = None) -> S
 
 
 @pytest.fixture
-async def index(stores: EmbeddedStores) -> AsyncIterator[NearbyIndex]:
-    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+def database(stores: EmbeddedStores) -> str:
+    return urlsplit(str(stores.redis_url))._replace(path="/15").geturl()
+
+
+@pytest.fixture
+async def index(database: str) -> AsyncIterator[NearbyIndex]:
+    async with RedisAddress.parse(database).client() as redis:
         yield NearbyIndex(redis, known)
 
 
@@ -82,8 +90,8 @@ async def test_who_is_not_seen_any_more_is_forgotten(index: NearbyIndex) -> None
         assert await found(index, -44, 10) == left
 
 
-async def test_a_clock_that_is_wrong_takes_nobody_from_the_others(stores: EmbeddedStores) -> None:
-    async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
+async def test_a_clock_that_is_wrong_takes_nobody_from_the_others(database: str) -> None:
+    async with RedisAddress.parse(database).client() as redis:
         right, wrong = NearbyIndex(redis, known), NearbyIndex(redis, known)
         hour = 3_600_000
         for index, ahead in ((right, 0), (wrong, hour)):
