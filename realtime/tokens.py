@@ -2,9 +2,9 @@
 
 import re
 import warnings
-from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Final, cast
 
 import msgspec
 from jwt import InvalidKeyError, InvalidTokenError, PyJWS
@@ -297,6 +297,7 @@ class _ViewerClaims(_Claims, frozen=True, kw_only=True):
 _HEADER = msgspec.json.Decoder(_Header)
 _PAYLOAD = msgspec.json.Decoder(dict[str, Any])
 
+_ROLES: Final = {role.value: role for role in Role}
 _AN_ID = "an id of 1-128 printable characters without spaces"
 _A_TIME = "in seconds since the epoch, not milliseconds"
 _EXPECTED = {
@@ -309,6 +310,8 @@ _EXPECTED = {
     "iss": "a string",
     "trips": "a list of 1-100 trip ids",
 }
+_TO_BASE64: Final = bytes.maketrans(b"-_+/", b"+/  ")
+"""From base64url, which has no `+` and `/`: they become spaces, which are digits of neither."""
 _CLAIM_IN_ERROR = re.compile(r"(?:\$\.|field `)(\w+)")
 
 
@@ -329,9 +332,10 @@ def _from_base64(segment: bytes) -> bytes:
     """
     bare = segment.rstrip(b"=")
     padded = bare + b"=" * (-len(bare) % 4)
-    decoded = urlsafe_b64decode(padded)
+    digits = padded.translate(_TO_BASE64)
+    decoded = a2b_base64(digits)
     # What is no digit is skipped by the decoder, and so are bits that are left over.
-    if segment not in (bare, padded) or urlsafe_b64encode(decoded) != padded:
+    if segment not in (bare, padded) or b2a_base64(decoded, newline=False) != digits:
         raise ValueError("no base64url")
     return decoded
 
@@ -356,10 +360,10 @@ def _claim(claims: object, path: str) -> object:
 def _role(claim: object) -> Role:
     """Take a role, or a list with one known role among those of other systems."""
     names = claim if isinstance(claim, list) else [claim]
-    roles = [role for role in Role if role in names]
+    roles = {_ROLES[name] for name in names if isinstance(name, str) and name in _ROLES}
     if len(roles) != 1:
         raise Unauthorized(f"the token needs one role of {', '.join(Role)}", "claims")
-    return roles[0]
+    return roles.pop()
 
 
 def _millis(seconds: float) -> Millis:

@@ -579,6 +579,17 @@ class TestMalformedTokens:
         for twin in same:
             assert "malformed" in refusal(twin)
 
+    @pytest.mark.parametrize(("digit", "foreign"), [("-", "+"), ("_", "/"), ("-", " ")])
+    def test_a_token_has_one_alphabet(self, digit: str, foreign: str) -> None:
+        token = next(
+            each
+            for each in (signed(jti=str(number)) for number in range(1_000))
+            if digit in each.rpartition(".")[2]
+        )
+        head, _, signature = token.rpartition(".")
+        checking().verify(token)
+        assert "malformed" in refusal(f"{head}.{signature.replace(digit, foreign)}")
+
     @pytest.mark.parametrize(
         "header",
         [
