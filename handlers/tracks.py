@@ -37,16 +37,16 @@ LATEST_MS: Final = 7 * 86_400_000
 class Waiting:
     """A report on its way into the tracks."""
 
-    __slots__ = ("kept_for", "report")
+    __slots__ = ("kept_for", "newest", "oldest", "report")
 
     def __init__(self, report: Report) -> None:
+        """The report has points."""
         self.report = report
         self.kept_for: set[tuple[Id, Millis]] = set()
         """The trip and beginning of each stint whose points are stored."""
-
-    @property
-    def oldest(self) -> Millis:
-        return min(point.ts for point in self.report.points)
+        times = [point.ts for point in report.points]
+        self.oldest: Millis = min(times)
+        self.newest: Millis = max(times)
 
 
 class TrackKeeper:
@@ -110,7 +110,7 @@ class TrackKeeper:
             sorted_in += [
                 (each, (trip_id, stint.since))
                 for trip_id, stint in self._missing(each)
-                if _sort(each.report, trip_id, stint, found)
+                if _sort(each, trip_id, stint, found)
             ]
         if found:
             await self._tracks.add(found)
@@ -159,8 +159,12 @@ async def _by_driver(waiting: Sequence[Waiting]) -> AsyncIterator[list[Waiting]]
         yield some
 
 
-def _sort(report: Report, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> bool:
+def _sort(each: Waiting, trip_id: Id, stint: Stint, found: dict[TrackMinute, list[Point]]) -> bool:
     """Put the points of a stint into their minutes; whether there were any."""
+    report, minute = each.report, each.oldest // MINUTE_MS
+    if stint.since <= each.oldest and each.newest < min(stint.until, (minute + 1) * MINUTE_MS):
+        found.setdefault(TrackMinute(trip_id, report.driver_id, minute), []).extend(report.points)
+        return True  # as mostly: all of one minute
     minute, into = -1, list[Point]()
     for point in report.points:
         if stint.since <= point.ts < stint.until:

@@ -53,7 +53,7 @@ class MongoTracks:
         return [_point(fix) for fix in sorted(fixes, key=_order)]
 
     def _change(self, of: TrackMinute, points: Sequence[Point]) -> Document:
-        chunk = _encode([_fix(point) for point in points])
+        chunk = _encode(_fixes(points))
         digest = blake2b(chunk, digest_size=_DIGEST_BYTES).hexdigest()
         forget_at = _EPOCH + timedelta(milliseconds=(of.minute + 1) * MINUTE_MS) + self._kept_for
         return {"$set": {f"chunks.{digest}": chunk}, "$setOnInsert": {"forget_at": forget_at}}
@@ -77,16 +77,11 @@ def _order(fix: _Fix) -> tuple[int, int, float, float]:
     return fix[:4]
 
 
-def _fix(point: Point) -> _Fix:
-    return (
-        point.ts,
-        point.seq,
-        point.lat,
-        point.lng,
-        point.heading,
-        point.speed,
-        point.accuracy,
-    )
+def _fixes(points: Sequence[Point]) -> list[_Fix]:
+    return [
+        (each.ts, each.seq, each.lat, each.lng, each.heading, each.speed, each.accuracy)
+        for each in points
+    ]
 
 
 def _point(fix: _Fix) -> Point:

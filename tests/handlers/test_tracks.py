@@ -8,7 +8,7 @@ from handlers.measuring import Meter, points_of
 from handlers.tracks import LATEST_MS, POINTS_AT_ONCE, TrackKeeper, Waiting
 from models.errors import Unavailable
 from models.points import Point
-from models.tracks import Part, Phase, Report, Served, Stint, TrackMinute, parts
+from models.tracks import MINUTE_MS, Part, Phase, Report, Served, Stint, TrackMinute, parts
 from models.trips import Trip
 from tests.handlers.world import ANN, NOW, MemoryTracks, World
 
@@ -59,6 +59,27 @@ async def test_the_moments_of_beginning_and_end_belong_to_the_trip(
     trip = await served(world, 1_000, 5_000)
     assert await keeper.keep([report(999, 1_000, 3_000, 5_000, 5_001)]) == 3
     assert await track(world, trip) == [1_000, 3_000, 5_000]
+
+
+async def test_a_report_that_begins_before_the_trip_or_ends_after_it_is_not_all_of_it(
+    world: World, keeper: TrackKeeper
+) -> None:
+    trip = await served(world, 1_000, 5_000)
+    assert await keeper.keep([report(1_000, 5_000)]) == 2
+    assert await keeper.keep([report(2_000, 5_001)]) == 1
+    assert await keeper.keep([report(999, 3_000)]) == 1
+    assert await track(world, trip) == [1_000, 2_000, 3_000, 5_000]
+
+
+async def test_each_point_is_in_its_own_minute(world: World, keeper: TrackKeeper) -> None:
+    trip = await served(world, 0, 3 * MINUTE_MS)
+    await keeper.keep([report(0, MINUTE_MS - 1), report(MINUTE_MS - 2, MINUTE_MS)])
+    minutes = [TrackMinute(trip.id, "dan", NOW // MINUTE_MS + each) for each in range(2)]
+    stored = [await world.stores.tracks.read([minute]) for minute in minutes]
+    assert [[point.ts - NOW for point in points] for points in stored] == [
+        [0, MINUTE_MS - 2, MINUTE_MS - 1],
+        [MINUTE_MS],
+    ]
 
 
 async def test_points_go_to_every_trip_that_was_served_at_the_time(
