@@ -61,7 +61,7 @@ SHARED: Final = 32
 """Callers that one reading serves at most: what an embedded store finds as fast as one by one."""
 READINGS_AT_ONCE: Final = 4
 """Shared readings of a kind under way at most, where all but one of them are slow."""
-APART_S: Final = 0.02
+APART_S: Final = 0.03
 """Between shared searches for what newcomers follow: when many come, few searches find it."""
 _WRITES_AT_ONCE: Final = 2
 """While the store waits for its disks with one group of documents, it takes another."""
