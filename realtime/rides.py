@@ -28,7 +28,7 @@ from models.fields import Id
 from models.identity import Identity
 from realtime import payloads
 from realtime.connection import Connection, Request
-from realtime.deadline import answered_within
+from realtime.deadline import Deadline
 from realtime.engine import Socket
 from realtime.gateway import Namespace, NotNow, Refused
 from realtime.metrics import Metrics
@@ -240,7 +240,7 @@ class Rides(Namespace[Connection]):
         outcome = "ok"
         began = time.perf_counter()
         try:
-            async with answered_within():
+            async with Deadline():
                 answer, then = await self._run(connection, request)
         except RidewireError as error:
             answer, outcome = self._refused(connection, request, error), error.code

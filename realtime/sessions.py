@@ -22,7 +22,7 @@ from realtime import payloads
 from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.counting import Key
-from realtime.deadline import answered_within
+from realtime.deadline import Deadline
 from realtime.engine import Socket
 from realtime.feeds import TripFeed
 from realtime.following import FollowingService
@@ -156,7 +156,7 @@ class Sessions:
         """
         self.opening += 1
         try:
-            async with answered_within(OPENED_WITHIN_S):
+            async with Deadline(OPENED_WITHIN_S):
                 ready, then = await self._following.open(connection)
         finally:
             self.opening -= 1

@@ -21,7 +21,7 @@ from models.identity import Identity
 from models.messages import Conversation, Draft, Message
 from models.requests import DriversNearby, MessageList, TripList
 from models.trips import Trip
-from realtime.deadline import answered_within
+from realtime.deadline import Deadline
 from realtime.http.answers import answer
 from realtime.http.attempts import excuse
 from realtime.http.cursors import cursor, position
@@ -79,7 +79,7 @@ def _served(
         command = await reader.read(request)
         if route.method.has_body:
             caller = await verified(bearer(request.headers))  # the body may have taken a while
-        async with answered_within():
+        async with Deadline():
             content = await serve(caller, command)
         if isinstance(content, TrackReading):
             return await answer_track(request, command, content)
