@@ -46,9 +46,16 @@ def figure(results: Results, row: Row, contestant: Contestant, measure: Measure)
     return Figure.over(map(measure.of, results.good(row, contestant).values()))
 
 
-def ratio(results: Results, row: Row, other: Contestant, measure: Measure) -> Figure | None:
-    """Ridewire's number divided by the other's, round by round, where both count."""
-    ours, theirs = (results.good(row, who) for who in (Contestant.RIDEWIRE, other))
+def ratio(
+    results: Results,
+    row: Row,
+    other: Contestant,
+    measure: Measure,
+    *,
+    one: Contestant = Contestant.RIDEWIRE,
+) -> Figure | None:
+    """One's number divided by the other's, round by round, where both count."""
+    ours, theirs = (results.good(row, who) for who in (one, other))
     return Figure.over(
         _quotient(measure.of(ours[number]), measure.of(theirs[number]))
         for number in ours.keys() & theirs.keys()

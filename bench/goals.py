@@ -46,6 +46,8 @@ class Verdict(Struct, frozen=True):
     goal: Goal
     found: Figure | None
     """None when no round of the row, or of the other contestant, counts."""
+    limit: Figure | None
+    """What picows makes of it, bare: more is hardly to be had. None where it takes no part."""
 
     @property
     def reached(self) -> bool:
@@ -73,10 +75,13 @@ def verdicts(results: Results) -> Iterator[Verdict]:
     rows = {row.name: row for row in results.plan.rows}
     for goal in GOALS:
         if row := rows.get(goal.row):
-            yield Verdict(row, goal, _found(results, row, goal))
+            found, limit = (
+                _found(results, row, goal, who) for who in (Contestant.RIDEWIRE, Contestant.PICOWS)
+            )
+            yield Verdict(row, goal, found, limit)
 
 
-def _found(results: Results, row: Row, goal: Goal) -> Figure | None:
+def _found(results: Results, row: Row, goal: Goal, who: Contestant) -> Figure | None:
     if goal.against is None:
-        return figure(results, row, Contestant.RIDEWIRE, goal.measure)
-    return ratio(results, row, goal.against, goal.measure)
+        return figure(results, row, who, goal.measure)
+    return ratio(results, row, goal.against, goal.measure, one=who)

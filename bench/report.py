@@ -57,7 +57,7 @@ _OVER_HTTP: Final = (
 _READING: Final = (
     "Numbers are medians of the rounds, with the lowest and the highest in brackets. “Ridewire ÷"
     " this” is Ridewire's number divided by the contestant's of the same round, and of these the"
-    " median."
+    " median. Beside what Ridewire makes of a goal stands what picows does, where it takes part."
 )
 
 
@@ -126,9 +126,12 @@ def _goals(found: Sequence[Verdict]) -> str:
     if not found:
         return "None of the rows that were run has one."
     return _table(
-        ("Row", "Goal", "Measured", "Reached"),
+        ("Row", "Goal", "Measured", CALLED[Contestant.PICOWS], "Reached"),
         (
-            (_title(verdict.row), str(verdict.goal), _cell(verdict.found), _reached(verdict))
+            (
+                *(_title(verdict.row), str(verdict.goal)),
+                *(_cell(verdict.found), _cell(verdict.limit), _reached(verdict)),
+            )
             for verdict in found
         ),
     )

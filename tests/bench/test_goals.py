@@ -4,7 +4,17 @@ from bench import plan
 from bench.figures import Figure
 from bench.goals import GOALS, Goal, verdicts
 from bench.shapes import Outcome
-from tests.bench.made_up import IDLE, NODE, RELAY, RIDEWIRE, STOCK, outcome, results, rounds
+from tests.bench.made_up import (
+    IDLE,
+    NODE,
+    PICOWS,
+    RELAY,
+    RIDEWIRE,
+    STOCK,
+    outcome,
+    results,
+    rounds,
+)
 
 
 def goal(row: str, against: object = None) -> Goal:
@@ -51,6 +61,17 @@ def test_the_median_decides() -> None:
     )
     to_node, to_stock = verdicts(made)
     assert (to_node.reached, to_stock.reached) == (True, False)
+
+
+def test_beside_it_stands_what_is_to_be_had() -> None:
+    made = results(
+        rounds(RIDEWIRE, outcome(20), outcome(20)),
+        rounds(NODE, outcome(40), outcome(60)),
+        rounds(PICOWS, outcome(10), outcome(10)),
+    )
+    to_node, to_stock = verdicts(made)
+    assert (to_node.found, to_node.limit) == (Figure(2.5, 2, 3), Figure(5, 4, 6))
+    assert to_stock.limit is None
 
 
 def test_what_was_not_measured_is_not_reached() -> None:

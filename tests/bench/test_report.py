@@ -107,8 +107,8 @@ def test_goals_are_told_with_whether_they_are_reached(page: Document) -> None:
 def test_a_missed_goal_and_one_without_numbers_are_told_apart() -> None:
     slow = results(rounds(RIDEWIRE, outcome(40)), rounds(NODE, outcome(48)))
     missed, unknown = [line for line in report.text(slow).splitlines() if "times that of" in line]
-    assert missed.endswith("| 1.20 | **no** |")
-    assert unknown.endswith("| — | — |")
+    assert missed.endswith("| 1.20 | — | **no** |")
+    assert unknown.endswith("| — | — | — |")
 
 
 def test_hardware_and_versions_are_named(page: Document) -> None:
