@@ -113,7 +113,7 @@ LAYERS: Final = (
     Layer(
         "rooms",
         "who looks at the trip; the envelope for other instances",
-        r".*\((realtime/(hub|feeds|following|sequence)|models/rooms)\.py",
+        r".*\((realtime/(hub|envelopes|feeds|following|sequence)|models/rooms)\.py",
     ),
     Layer(
         SENDING,

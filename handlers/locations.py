@@ -73,28 +73,27 @@ class LocationHandler:
         self, drivers: Drivers, show: Show, clock: Clock, later: Later, *, per_s: int
     ) -> None:
         self._drivers = drivers
-        self._show_location = show
         self._clock = clock
-        self._pacer = Pacer(per_s, self._show, clock, later)
+        self._pacer = Pacer(per_s, show, clock, later)
 
-    def take(self, reporter: Reporter, point: Point, trips: Sequence[Id]) -> str | None:
+    def take(self, reporter: Reporter, point: Point, trips: tuple[Id, ...]) -> str | None:
         """Take one point, and show it to the trips that the driver serves.
 
         Returns why it was not taken; None for one that was.
         """
         now = self._clock()
         taken = reporter.filter.take(point, now)
-        if isinstance(taken, Refusal):
-            self._note_doubts(reporter)
-            return taken
-        self._note(reporter, (taken,), now, trips)
-        return None
+        if isinstance(taken, Point):
+            self._note(reporter, (taken,), now, trips)
+            return None
+        self._note_doubts(reporter)
+        return taken
 
     def report(
         self,
         reporter: Reporter,
         points: Sequence[Point | Rejected],
-        trips: Sequence[Id],
+        trips: tuple[Id, ...],
         *,
         is_answered: bool,
     ) -> Located:
@@ -132,7 +131,7 @@ class LocationHandler:
         reporter: Reporter,
         points: Sequence[Point],
         now: Millis,
-        trips: Sequence[Id],
+        trips: tuple[Id, ...],
         *,
         is_answered: bool = False,
     ) -> None:
@@ -142,9 +141,9 @@ class LocationHandler:
         sure, as it hears of trips a little later.
         """
         known, newest = reporter.filter, points[-1]
-        reporter.noted = known.state
+        reporter.noted = state = known.state
         reporter.seen_at = now
-        sighting = Sighting(reporter.driver_id, newest, known.source, now, known.state)
+        sighting = Sighting(reporter.driver_id, newest, known.source, now, state)
         may_count = trips or now < reporter.recorded_until or points[0].ts < now - LATE_MS
         if may_count or is_answered:
             if reporter.recent:
@@ -155,7 +154,7 @@ class LocationHandler:
             self._drivers.saw(sighting)
         if trips:
             reporter.recorded_until = now + RECENT_MS
-            self._pacer.offer(reporter.pace, newest, now, tuple(trips))
+            self._pacer.offer(reporter.pace, newest, now, trips)
 
     def _note_doubts(self, reporter: Reporter) -> None:
         """Keep what refused points have told, for whichever instance the driver is on next."""
@@ -165,7 +164,3 @@ class LocationHandler:
         reporter.noted = known.state
         seen_at, state = reporter.seen_at, known.state
         self._drivers.saw(Sighting(reporter.driver_id, known.newest, known.source, seen_at, state))
-
-    def _show(self, driver_id: Id, point: Point, seen_at: Millis, trips: tuple[Id, ...]) -> None:
-        for trip_id in trips:
-            self._show_location(trip_id, point, driver_id, seen_at)

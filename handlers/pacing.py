@@ -6,7 +6,7 @@ from itertools import count
 from math import ceil
 from typing import Final
 
-from handlers.ports import Later
+from handlers.ports import Later, Show
 from models.fields import Id, Millis
 from models.points import Point
 
@@ -14,8 +14,6 @@ TICK_MS: Final = 20
 """How much later than allowed what was held back may be shown; one timer serves all drivers."""
 ALL_PER_S: Final = 1_000
 """From this rate on everything is shown as it comes."""
-
-ShowNow = Callable[[Id, Point, Millis, tuple[Id, ...]], None]
 
 
 class Pace:
@@ -36,9 +34,7 @@ class Pacer:
     Costs nothing while nobody sends faster than is shown. Synchronous; `show` may not fail.
     """
 
-    def __init__(
-        self, per_s: int, show: ShowNow, clock: Callable[[], Millis], later: Later
-    ) -> None:
+    def __init__(self, per_s: int, show: Show, clock: Callable[[], Millis], later: Later) -> None:
         self._gap_ms = ceil(1_000 / per_s) if per_s < ALL_PER_S else 0
         self._show = show
         self._clock = clock
@@ -56,7 +52,7 @@ class Pacer:
             self._wait(pace)
         else:
             pace.shown_at = now
-            self._show(pace.driver_id, point, now, trips)
+            self._show(trips, point, pace.driver_id, now)
 
     def _wait(self, pace: Pace) -> None:
         if not self._waiting:
@@ -73,6 +69,6 @@ class Pacer:
                 point, seen_at, trips = pace.newest
                 pace.newest = None
                 pace.shown_at = now
-                self._show(pace.driver_id, point, seen_at, trips)
+                self._show(trips, point, pace.driver_id, seen_at)
         if waiting:
             self._later(TICK_MS, self._release)

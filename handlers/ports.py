@@ -32,8 +32,9 @@ class Publish(Protocol):
 
 
 class Show(Protocol):
-    def __call__(self, trip_id: Id, point: Point, driver_id: Id, seen_at: Millis) -> None:
-        """Tell those who look at a trip where its driver is, here and on every other instance.
+    def __call__(self, trips: tuple[Id, ...], point: Point, driver_id: Id, seen_at: Millis) -> None:
+        """Tell those who look at these trips where their driver is, here and on every other
+        instance.
 
         Never waits and never fails; at most once. `seen_at` is the server's time.
         """

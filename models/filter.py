@@ -92,7 +92,12 @@ class Filter:
         accuracy = point.accuracy
         if accuracy is not None and accuracy > self._max_accuracy:
             return Refusal.INACCURATE
-        return self._follow(point, clock)
+        # What the vehicle can have moved to since the newest accepted point, or may.
+        if self.newest is None or self._reaches(self.newest, point):
+            return self._accept(point, 0, clock)
+        if self._may_be_right(point):
+            return self._accept(point, self.state.odd + 1, clock)
+        return self._doubt(point)
 
     def _is_no_news(self, point: Point) -> Refusal | None:
         newest = self.newest
@@ -101,14 +106,6 @@ class Filter:
         if point.ts == newest.ts or (point.seq == newest.seq and self.source == self.device):
             return Refusal.DUPLICATE
         return Refusal.STALE if point.ts < newest.ts else None
-
-    def _follow(self, point: Point, clock: ClockDoubt | None) -> Point | Refusal:
-        """Accept what the vehicle can have moved to since the newest accepted point, or may."""
-        if self.newest is None or self._reaches(self.newest, point):
-            return self._accept(point, 0, clock)
-        if self._may_be_right(point):
-            return self._accept(point, self.state.odd + 1, clock)
-        return self._doubt(point)
 
     def _accept(self, point: Point, odd: int, clock: ClockDoubt | None) -> Point:
         self.state = FilterState(self.newest, odd, (), self.state.ahead_ms, clock)

@@ -191,10 +191,6 @@ class Bus:
         elif kind == b"unsubscribe":
             self._subscriptions.on_left(name)
 
-    def _on_published(self, reply: object) -> None:
-        if reply.__class__ is not int:
-            self._on_refused(reply)
-
     def _on_refused(self, reply: object) -> None:
         refusal = f"Redis refused a command: {reply}"
         if refusal != self._refusal:
@@ -208,7 +204,7 @@ class Bus:
             self._subscriptions.on_confirmed(name)
 
     def _on_publisher_up(self, connection: Connection) -> None:
-        connection.on_reply = self._on_published
+        connection.on_reply = self._on_refused  # of PUBLISH: its numbers do not come here
         self._deaf_at = _now() + self._deaf_after
         self._probe()
 

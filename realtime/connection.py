@@ -98,7 +98,7 @@ class Connection(Client):
         self.device = device
         self.agent = agent
         self.members: dict[Room, Member] = {}
-        self.driving: dict[Id, TripFeed] = {}
+        self.driving: tuple[Id, ...] = ()
         """The running trips that this connection's driver serves."""
         self.missed: set[TripFeed] = set()
         """Trips whose newest location it was too slow for, and gets when it has caught up."""
@@ -144,6 +144,12 @@ class Connection(Client):
         missed, self.missed = self.missed, set()
         for feed in missed:
             feed.show_newest(self)
+
+    def set_driving(self, trip_id: Id, is_driving: bool) -> None:
+        """Note whether the connection's driver serves this trip now."""
+        if is_driving is not (trip_id in self.driving):
+            others = tuple(known for known in self.driving if known != trip_id)
+            self.driving = (*others, trip_id) if is_driving else others
 
     def enqueue(self, request: Request) -> None:
         self.pending.append(request)

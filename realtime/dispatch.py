@@ -118,8 +118,7 @@ def locate(to: Handlers) -> Locate:
             counts[RateLimited.code] += 1
             raise RateLimited("too many locations", connection.reports.retry_after_ms)
         read = payloads.points(connection.parser, payload)
-        trips = tuple(connection.driving)
-        located = to.locations.report(reporter, read, trips, is_answered=is_answered)
+        located = to.locations.report(reporter, read, connection.driving, is_answered=is_answered)
         counts["accepted"] += located.accepted
         for rejected in located.rejected:
             counts[rejected.code] += 1
@@ -140,7 +139,7 @@ def locate(to: Handlers) -> Locate:
         point = payloads.plain_point(payload)
         if point is None:
             return False
-        code = to.locations.take(reporter, point, tuple(connection.driving))
+        code = to.locations.take(reporter, point, connection.driving)
         direct_counts[code or "accepted"] += 1
         return True
 

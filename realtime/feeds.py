@@ -247,7 +247,7 @@ class TripFeed(Feed):
     def remove(self, member: Member) -> None:
         super().remove(member)
         self.unwatch(member)
-        member.connection.driving.pop(self.trip_id, None)
+        member.connection.set_driving(self.trip_id, False)
 
     def know(self, trip: Trip) -> list[Member]:
         """The trip as it was read: brings the feed up to it, where it is behind.
@@ -327,8 +327,9 @@ class TripFeed(Feed):
         """
         if not self._is_news(driver_id, ts):
             return 0
-        self.signal.last_seen = now
-        if self.signal.hearing is not Hearing.LIVE:
+        signal = self.signal
+        signal.last_seen = now
+        if signal.hearing is not Hearing.LIVE:
             self._tell_hearing(Hearing.LIVE)
         return self._show(ts, event)
 
@@ -420,10 +421,8 @@ class TripFeed(Feed):
             self.stops = changed.stops
 
     def _note_driving(self, member: Member) -> None:
-        if member.relation is Relation.DRIVER and self.is_served:
-            member.connection.driving[self.trip_id] = self
-        else:
-            member.connection.driving.pop(self.trip_id, None)
+        is_driver = member.relation is Relation.DRIVER
+        member.connection.set_driving(self.trip_id, is_driver and self.is_served)
 
     def _is_news(self, driver_id: str, ts: Millis) -> bool:
         signal = self.signal
@@ -437,9 +436,9 @@ class TripFeed(Feed):
     def _show(self, ts: Millis, event: Encoded) -> int:
         signal = self.signal
         signal.location, signal.ts = event, ts
-        sent = len(self.watchers)
+        sent, text = len(self.watchers), event.frame(False)
         for connection in self.watchers:
-            frame = event.frame(connection.parser.binary)
+            frame = event.frame(True) if connection.parser.binary else text
             if not connection.socket.write(frame, True):
                 connection.missed.add(self)
                 sent -= 1

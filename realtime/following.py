@@ -82,7 +82,7 @@ class FollowingService:
     ) -> None:
         """`per_connection` trips may be subscribed to by each connection."""
         self.feeds: dict[Room, Feed] = {}
-        self.watched: dict[Room, TripFeed] = {}
+        self.watched: Final[dict[Room, TripFeed]] = {}
         """By their live room: trips that somebody here looks at."""
         self.users: dict[Room, dict[Connection, None]] = {}
         self._channels = channels

@@ -6,8 +6,7 @@ Source: Socket.IO protocol, revision 5. What a namespace means is its own affair
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 from aiohttp import WSCloseCode, web
@@ -59,9 +58,9 @@ class Namespace(ABC, Generic[C]):
     """Whom a namespace's clients talk to. Every call returns at once; work is done in tasks."""
 
     name: str = wire.NAMESPACE
-    direct: Mapping[str, Direct] = MappingProxyType({})
-    """Events of the main namespace that skip the parsing where they come as JSON without an
-    acknowledgement: by name, what takes `(client, payload)`."""
+    direct: tuple[str, Direct] | None = None
+    """The event of the main namespace that skips the parsing where it comes as JSON without an
+    acknowledgement: its name, and what takes `(client, payload)`."""
 
     @abstractmethod
     def admit(self, socket: Socket, parser: Parser, auth: Raw) -> C | Callable[[], Awaitable[C]]:
@@ -102,13 +101,13 @@ class Namespace(ABC, Generic[C]):
 class _Session:
     """What the gateway knows of a socket."""
 
-    __slots__ = ("attachments", "clients", "direct", "joined", "joining", "parser", "unfinished")
+    __slots__ = ("attachments", "clients", "joined", "joining", "main", "parser", "unfinished")
 
-    def __init__(self, parser: Parser, direct: tuple[tuple[bytes, Direct], ...]) -> None:
-        """`direct` are the events that skip the parsing, by what their packets begin with."""
+    def __init__(self, parser: Parser) -> None:
         self.parser = parser
-        self.direct = direct
         self.clients: dict[str, Client] = {}
+        self.main: Client | None = None
+        """The one in the main namespace, if its parser is the default one."""
         self.joined = 0
         """How often it wanted to join a namespace."""
         self.joining: dict[str, asyncio.Task[None]] = {}
@@ -128,15 +127,18 @@ class Gateway:
         self._limits = limits
         self._namespaces: dict[str, Namespace[Any]] = {}
         self._tasks = Tasks()
-        self._direct: tuple[tuple[bytes, Direct], ...] = ()
+        self._direct: tuple[bytes, Direct] | None = None
+        """How the packets of the event begin that skips the parsing, and what takes it."""
 
     def add(self, namespace: Namespace[Any]) -> None:
         """Open a namespace, in place of the one of the same name."""
         self._namespaces[namespace.name] = namespace
         if namespace.name == wire.NAMESPACE:
-            self._direct = tuple(
-                (b'2["%b",' % event.encode(), take) for event, take in namespace.direct.items()
-            )
+            self._direct = None
+            if namespace.direct is not None:
+                event, take = namespace.direct
+                engines_own = 1  # a message's type, which is not Socket.IO's
+                self._direct = (wire.event_head(event)[engines_own:], take)
 
     def attach(self, app: web.Application, path: str = "socket.io") -> None:
         """Serve under this path of an application, and end with it."""
@@ -144,23 +146,23 @@ class Gateway:
 
     def message(self, socket: Socket, data: bytes, binary: bool) -> None:
         """See `realtime.engine.Receiver`."""
-        session = socket.state
-        if session is None:
-            session = socket.state = self._session(binary)
-        elif not binary:
-            for head, take in session.direct:
-                if data.startswith(head) and data.endswith(b"]") and session.unfinished is None:
-                    client = session.clients.get(wire.NAMESPACE)
-                    if client is not None and take(client, data[len(head) : -1]):
-                        return
+        session: _Session | None = socket.state
+        if session is None:  # what its first message is written in tells a client's parser
+            session = socket.state = _Session(wire.MSGPACK if binary else wire.JSON)
+        client, direct = session.main, self._direct
+        if client is not None and direct is not None and not binary:
+            head, take = direct
+            if (
+                data.startswith(head)
+                and data.endswith(b"]")
+                and session.unfinished is None
+                and take(client, data[len(head) : -1])
+            ):
+                return
         try:
             self._read(socket, session, data, binary=binary)
         except Malformed as error:
             self._malformed(socket, error)
-
-    def _session(self, binary: bool) -> _Session:
-        """What a client's first message is written in tells its parser."""
-        return _Session(wire.MSGPACK, ()) if binary else _Session(wire.JSON, self._direct)
 
     def unreadable(self, socket: Socket) -> None:
         """See `realtime.engine.Receiver`."""
@@ -291,6 +293,8 @@ class Gateway:
         self, socket: Socket, session: _Session, namespace: Namespace[Any], client: Client
     ) -> None:
         session.clients[namespace.name] = client
+        if namespace.name == wire.NAMESPACE and session.parser is wire.JSON:
+            session.main = client
         socket.expected_by = None
         socket.write(session.parser.connected(client.id, namespace.name))
         namespace.joined(client)
@@ -306,6 +310,8 @@ class Gateway:
     def _disconnect(self, socket: Socket, session: _Session, packet: Packet) -> None:
         """One namespace less. Who is left with none is expected to join one, or goes."""
         client = session.clients.pop(packet.namespace)
+        if client is session.main:
+            session.main = None
         self._namespaces[packet.namespace].left(client, "client namespace disconnect")
         if not session.clients:
             socket.expect()

@@ -4,7 +4,6 @@ from functools import lru_cache
 from typing import Final
 
 import msgspec
-from msgspec import Struct
 
 from handlers.ports import Clock
 from models import rooms
@@ -29,44 +28,28 @@ from models.points import Point
 from models.rooms import Room
 from realtime import keys
 from realtime.bus import Bus
+from realtime.envelopes import Envelope, Seen, location_head, packed, unpacked
 from realtime.feeds import Feed, TripFeed
 from realtime.following import FollowingService
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
-from realtime.wire import Encoded
+from realtime.wire import Encoded, event_head
 
 _CONTROL: Final[dict[str, type[Control]]] = {
     kind.event: kind for kind in (Follow, ChatOpened, ChatClosed, Arrived, Pushed, Revoked)
 }
-
-
-class Envelope(Struct, frozen=True, array_like=True):
-    """A fact between instances, in msgpack. `payload` is its JSON, ready for the clients."""
-
-    event: str
-    number: int
-    source: str
-    payload: bytes
-    seen_at: Millis = 0
-    """When the location in it was received, ms."""
-    version: int = 0
-    """See `handlers.ports.Publish`."""
-
-
 _LOCATION: Final = TripLocation.event
-_encode = msgspec.msgpack.Encoder().encode
-_encode_json: Final = msgspec.json.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Envelope).decode
+_encode: Final = msgspec.json.Encoder().encode
 
 
 @lru_cache(maxsize=16_384)
 def _live(trip_id: Id) -> tuple[Room, str, bytes]:
-    """Where a trip's locations go, and how the JSON of each begins, before that of its point.
+    """Where a trip's locations go, and how the packet of each begins, before its point's fields.
 
-    Together they are a `models.facts.TripLocation`, without one being made.
+    With them it is that of a `models.facts.TripLocation`, without one being made.
     """
     room = rooms.live(trip_id)
-    return room, keys.channel(room), b'{"trip_id":%b,' % _encode_json(trip_id)
+    return room, keys.channel(room), event_head(_LOCATION) + b'{"trip_id":%b,' % _encode(trip_id)
 
 
 class Hub:
@@ -82,6 +65,7 @@ class Hub:
     ) -> None:
         self._bus = bus
         self._following = following
+        self._watched: Final = following.watched
         self._revocations = revocations
         self._clock = clock
         self._published = metrics.published.counts
@@ -100,25 +84,27 @@ class Hub:
         number = fact.number if isinstance(fact, TripStatus | Message) else 0
         envelope = Envelope(fact.event, number, source, event.json, version=version)
         if isinstance(fact, Arrived):
-            self._bus.publish(keys.channel(room), _encode(envelope), echo=True)
+            self._bus.publish(keys.channel(room), packed(envelope), echo=True)
             return
         self._deliver(room, envelope, event, fact)
-        self._bus.publish(keys.channel(room), _encode(envelope))
+        self._bus.publish(keys.channel(room), packed(envelope))
 
-    def show(self, trip_id: Id, point: Point, driver_id: Id, seen_at: Millis) -> None:
+    def show(self, trips: tuple[Id, ...], point: Point, driver_id: Id, seen_at: Millis) -> None:
         """See `handlers.ports.Show`. Most of what a server does, so only what it needs."""
-        self._published[_LOCATION] += 1
-        self._newest[trip_id] = point
-        room, channel, head = _live(trip_id)
-        location = head + _encode_json(point)[1:]
-        watched = self._following.watched.get(room)
-        if watched is not None:
-            event = Encoded.of_json(_LOCATION, location)
-            sent = watched.take_location(driver_id, point.ts, event, seen_at)
-            if sent:
-                self._shown[seen_at] += sent
-        envelope = Envelope(_LOCATION, point.ts, driver_id, location, seen_at)
-        self._bus.publish(channel, _encode(envelope))
+        self._published[_LOCATION] += len(trips)
+        ts = point.ts
+        head, fields = location_head(driver_id, ts, seen_at), _encode(point)[1:] + b"]"
+        for trip_id in trips:
+            self._newest[trip_id] = point
+            room, channel, event_start = _live(trip_id)
+            packet = event_start + fields
+            watched = self._watched.get(room)
+            if watched is not None:
+                event = Encoded.of_packet(_LOCATION, packet)
+                sent = watched.take_location(driver_id, ts, event, seen_at)
+                if sent:
+                    self._shown[seen_at] += sent
+            self._bus.publish(channel, head + packet)
 
     def take_shown(self) -> dict[Id, Point]:
         """The newest point of each trip that was shown from here since the last call."""
@@ -127,20 +113,21 @@ class Hub:
 
     def receive(self, channel: str, message: bytes) -> None:
         """A message of another instance."""
-        envelope = _decode(message)
-        event = Encoded.of_json(envelope.event, envelope.payload)
         room = keys.room_of(channel)
-        if envelope.event == _LOCATION:
-            self._show_received(room, envelope, event)
+        envelope = unpacked(message)
+        if isinstance(envelope, Seen):
+            self._show_received(room, envelope)
         else:
+            event = Encoded.of_json(envelope.event, envelope.payload)
             self._deliver(room, envelope, event, None)
 
-    def _show_received(self, room: Room, envelope: Envelope, event: Encoded) -> None:
-        watched = self._following.watched.get(room)
+    def _show_received(self, room: Room, seen: Seen) -> None:
+        watched = self._watched.get(room)
         if watched is not None:
-            sent = watched.take_location(envelope.source, envelope.number, event, self._clock())
+            event = Encoded.of_packet(_LOCATION, seen.packet)
+            sent = watched.take_location(seen.driver_id, seen.ts, event, self._clock())
             if sent:
-                self._arrived[envelope.seen_at] += sent
+                self._arrived[seen.seen_at] += sent
 
     def _deliver(self, room: Room, envelope: Envelope, event: Encoded, fact: Fact | None) -> None:
         """`fact` is there when it was published here; else it is read when it is needed."""
@@ -148,11 +135,11 @@ class Hub:
         if name in _CONTROL:
             self._steer(room, fact or msgspec.json.decode(event.json, type=_CONTROL[name]))
         elif name == TripEta.event:
-            watched = self._following.watched.get(room)
+            watched = self._watched.get(room)
             if watched is not None:
                 watched.take_eta(envelope.source, event)
         elif name == ChatTyping.event:
-            feed = self._following.watched.get(room) or self._following.feeds.get(room)
+            feed = self._watched.get(room) or self._following.feeds.get(room)
             if feed is not None and not self._is_late(feed, envelope.version):
                 feed.take_typing(event, envelope.source)
         else:

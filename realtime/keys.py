@@ -25,13 +25,18 @@ NEARBY_SEEN: Final = f"{PREFIX}{{nearby}}:seen"
 """
 
 
+_CHANNELS: Final = f"{PREFIX}2:"
+"""With the number of the format: while a server is upgraded, no release misreads another's facts.
+What one does not hear of the other it finds in MongoDB, as after any loss; locations go missing."""
+
+
 def channel(room: Room) -> str:
-    """Pub/sub channel of a room: facts in `realtime.hub.Envelope`, some 200 bytes each."""
-    return PREFIX + room
+    """Pub/sub channel of a room: `realtime.envelopes`, some 200 bytes each."""
+    return _CHANNELS + room
 
 
 def room_of(channel_name: str) -> Room:
-    return Room(channel_name.removeprefix(PREFIX))
+    return Room(channel_name.removeprefix(_CHANNELS))
 
 
 def sighting(driver_id: Id) -> str:

@@ -131,6 +131,7 @@ class Connection(asyncio.Protocol):
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """The reason, once it is lost."""
         self.on_reply: Callable[[object], None] = lambda _reply: None
+        """Gets every reply but numbers, such as PUBLISH's, which tell nobody anything."""
         self._high_water = high_water
         self._call_soon = asyncio.get_running_loop().call_soon
         self._reader = hiredis.Reader()
@@ -151,11 +152,12 @@ class Connection(asyncio.Protocol):
         self.writable = not self.lost.done()
 
     def data_received(self, data: bytes) -> None:
-        reader = self._reader
-        reader.feed(data)
+        self._reader.feed(data)
+        next_reply = self._reader.gets
         try:
-            while (reply := reader.gets()) is not False:
-                self.on_reply(reply)
+            while (reply := next_reply()) is not False:
+                if reply.__class__ is not int:
+                    self.on_reply(reply)
         except hiredis.ProtocolError as error:
             self.abort(f"not Redis' protocol: {error}")
 
@@ -165,14 +167,14 @@ class Connection(asyncio.Protocol):
         self._pending.append(command)
 
     async def call(self, *words: bytes) -> object:
-        """Return the first reply that is not a number, as PUBLISH's are; ignore all others.
+        """Return the first reply that is not a number, as PUBLISH's are; ignore all after it.
 
         Raises ConnectionError if the connection is lost before.
         """
         reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
 
         def take(received: object) -> None:
-            if not isinstance(received, int) and not reply.done():
+            if not reply.done():
                 reply.set_result(received)
 
         self.on_reply = take

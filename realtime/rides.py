@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from secrets import randbelow
-from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -95,7 +94,7 @@ class Rides(Namespace[Connection]):
         self._tasks = tasks
         self._metrics = metrics
         self._pending = pending
-        self.direct = MappingProxyType({DRIVER_LOCATION: locate.direct})
+        self.direct = (DRIVER_LOCATION, locate.direct)
 
     def admit(
         self, socket: Socket, parser: Parser, auth: Raw

@@ -66,9 +66,10 @@ class Unsaved:
         return driver_id in self.points or (taken is not None and driver_id in taken.points)
 
     def note(self, sighting: Sighting) -> None:
-        known = self.sightings.get(sighting.driver_id)
+        driver_id = sighting.driver_id
+        known = self.sightings.get(driver_id)
         if known is None or sighting.point.ts >= known.point.ts:
-            self.sightings[sighting.driver_id] = sighting
+            self.sightings[driver_id] = sighting
 
     def record(self, driver_id: Id, points: Sequence[Point]) -> None:
         if self.is_full:
@@ -79,7 +80,7 @@ class Unsaved:
         if known is None:
             self.points[driver_id] = list(points)
         else:
-            known.extend(points)
+            known += points
 
     def tell(self, driver_id: Id, told: Told) -> None:
         """Have somebody told when all is safe that is there now of a driver."""

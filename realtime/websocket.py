@@ -161,7 +161,8 @@ class WebSocket(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if len(data) <= AT_ONCE:
-            self._read(data)
+            if self.is_open and self._feed(data)[0]:  # the reader gave up
+                self._fail(self._inbox.exception())
         elif self._transport is not None:
             self._transport.pause_reading()
             self._read_in_turns(data, 0)
@@ -169,18 +170,11 @@ class WebSocket(asyncio.Protocol):
     def _read_in_turns(self, data: bytes, start: int) -> None:
         """Read a piece in each turn of the loop: a flood has the others wait for no more."""
         end = start + AT_ONCE
-        self._read(data[start:end])
+        self.data_received(data[start:end])  # which is small enough to be read at once
         if end < len(data) and self.is_open:
             asyncio.get_running_loop().call_soon(self._read_in_turns, data, end)
         elif self._transport is not None:
             self._transport.resume_reading()
-
-    def _read(self, data: bytes) -> None:
-        if not self.is_open:
-            return
-        failed, _ = self._feed(data)
-        if failed and self.is_open:
-            self._fail(self._inbox.exception())
 
     def eof_received(self) -> bool | None:
         """The client is gone without a word, so none is wasted on it."""
@@ -234,6 +228,9 @@ class WebSocket(asyncio.Protocol):
             self.end()
 
     def _fail(self, error: BaseException | None) -> None:
+        """The reader could not go on. If the owner has closed already, it hears of nothing."""
+        if not self.is_open:
+            return
         code = error.code if isinstance(error, WebSocketError) else WSCloseCode.INTERNAL_ERROR
         if not isinstance(error, WebSocketError):
             _log.error("frames could not be read", exc_info=error)

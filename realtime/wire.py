@@ -55,14 +55,14 @@ class Frame:
 
     __slots__ = ("binary", "data", "websocket")
 
-    def __init__(self, data: bytes, *, binary: bool) -> None:
+    def __init__(self, data: bytes, binary: bool) -> None:
         """`data` is an Engine.IO message: text with its leading "4", or binary."""
         size = len(data)
         first = 0x82 if binary else 0x81
-        if size < 126:
-            head = bytes((first, size))
-        elif size < 65_536:
+        if 126 <= size < 65_536:
             head = _head_16(first, 126, size)
+        elif size < 126:
+            head = bytes((first, size))
         else:
             head = _head_64(first, 127, size)
         self.data = data
@@ -279,22 +279,42 @@ MSGPACK: Final[Parser] = MsgpackParser()
 
 
 class Encoded:
-    """One event, encoded once per parser however many hear it, and when the first one does."""
+    """One event, encoded once per parser however many hear it, and not before the first one does
+    unless it came encoded.
+    """
 
-    __slots__ = ("_packed", "_payload", "_text", "json", "name")
+    __slots__ = ("_json", "_packed", "_payload", "_text", "name")
 
-    def __init__(self, name: str, payload: object, json: bytes | None = None) -> None:
-        """`payload` is anything that msgspec encodes; UNSET where there is its `json` only."""
+    def __init__(
+        self,
+        name: str,
+        payload: object,
+        json: bytes | None = None,
+        text: Frame | None = None,
+    ) -> None:
+        """`payload` is anything that msgspec encodes, or UNSET: then see `of_json`, `of_packet`."""
         self.name = name
-        self.json = _encode_json(payload) if json is None else json
+        self._json = json if payload is UNSET else _encode_json(payload)
         self._payload = payload
-        self._text: Frame | None = None
+        self._text = text
         self._packed: Frame | None = None
 
     @classmethod
     def of_json(cls, name: str, json: bytes) -> "Encoded":
-        """An event that is encoded already, here or on another instance."""
+        """An event whose payload is encoded already, here or on another instance."""
         return cls(name, UNSET, json)
+
+    @classmethod
+    def of_packet(cls, name: str, packet: bytes) -> "Encoded":
+        """An event that is a packet in text already. It begins with its `event_head`."""
+        return cls(name, UNSET, text=_text(packet))
+
+    @property
+    def json(self) -> bytes:
+        """The payload."""
+        if self._json is None:
+            self._json = self.frame(False).data[len(event_head(self.name)) : -1]
+        return self._json
 
     def frame(self, binary: bool) -> Frame:
         """For a client whose parser is that."""
@@ -304,7 +324,7 @@ class Encoded:
         return self._pack() if binary else self._write()
 
     def _write(self) -> Frame:
-        self._text = frame = Frame(_event_head(self.name) + self.json + b"]", binary=False)
+        self._text = frame = _text(event_head(self.name) + self.json + b"]")
         return frame
 
     def _pack(self) -> Frame:
@@ -317,13 +337,16 @@ class Encoded:
 
 
 @lru_cache(maxsize=256)
-def _event_head(name: str) -> bytes:
-    """How an event's packet begins. Names that a back end pushes are its own, and any number."""
+def event_head(name: str) -> bytes:
+    """How an event's packet in text begins, up to its payload.
+
+    Names that a back end pushes are its own, and any number.
+    """
     return b'42["%b",' % name.encode()
 
 
 def _text(packet: bytes) -> Frame:
-    return Frame(packet, binary=False)
+    return Frame(packet, False)
 
 
 def _pack(packet: Mapping[str, object]) -> Frame:

@@ -36,6 +36,7 @@ TAKEN = [
         ([*TAKEN, "Filter.take (models/filter.py:1)", "PyFloat_FromDouble (x.c:1)"], "judge"),
         ([*TAKEN, "RedisDrivers.saw (realtime/drivers.py:1)"], "newest positions"),
         ([*TAKEN, "Hub.show (realtime/hub.py:1)"], "rooms"),
+        ([*TAKEN, "location_head (realtime/envelopes.py:1)"], "rooms"),
         ([*TAKEN, "Hub.show (realtime/hub.py:1)", "Encoded.frame (realtime/wire.py:1)"], "encode"),
         ([*TAKEN, "Bus.publish (realtime/bus.py:1)"], "bus"),
         ([*TAKEN, "Socket.write (realtime/engine.py:1)"], "outbox"),

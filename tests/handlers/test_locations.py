@@ -1,6 +1,5 @@
 """A driver's points: which are news, and that only the newest is shown."""
 
-from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -26,7 +25,7 @@ class Driver:
     def __init__(
         self,
         world: World,
-        trips: Sequence[str] = ("t1",),
+        trips: tuple[str, ...] = ("t1",),
         device: str = "phone",
         known: Sighting | None = None,
     ) -> None:
@@ -131,6 +130,17 @@ class TestRemembering:
         assert (known.point, known.seen_at) == (point(-1_000), NOW)
         back = Driver(world, known=known)
         assert back.reports(replace(point(2_000), lat=48.1)).accepted == 1
+
+    async def test_a_jump_in_doubt_is_kept_also_of_points_that_come_one_by_one(
+        self, world: World
+    ) -> None:
+        driver = Driver(world)
+        jumps = [replace(point(ts), lat=48.1) for ts in (0, 1_000, 2_000)]
+        world.clock.advance(5_000)
+        refused = driver.reports_each(point(-2_000), point(-1_000), *jumps[:2])
+        assert refused == [None, None, "implausible", "implausible"]
+        back = Driver(world, known=await world.drivers.newest("dan"))
+        assert back.reports_each(jumps[2]) == [None]
 
     async def test_a_wrong_clock_is_kept_with_the_newest_point(self, world: World) -> None:
         driver = Driver(world)
@@ -278,9 +288,9 @@ class TestPacing:
             world.drivers, lambda _, __, ___, at: seen.append(at), world.clock, world.later, per_s=5
         )
         reporter = Reporter("dan", "phone", None)
-        locations.take(reporter, point(0), ["t1"])
+        locations.take(reporter, point(0), ("t1",))
         world.clock.advance(50)
-        locations.take(reporter, point(50), ["t1"])
+        locations.take(reporter, point(50), ("t1",))
         world.later.pass_by(300)
         assert seen == [NOW, NOW + 50]
 
@@ -320,7 +330,7 @@ class TestPacing:
         )
         reporter = Reporter("dan", "phone", None)
         for ts in range(5):
-            locations.take(reporter, point(ts), ["t1"])
+            locations.take(reporter, point(ts), ("t1",))
         assert len(world.told) == 5
 
 

@@ -468,8 +468,9 @@ class World:
         self.sessions = SessionHandler(self.stores, self.drivers, self.clock)
         self.snapshots = Snapshots(self.stores, self.drivers, PresenceLimits(), self.clock)
 
-    def show(self, trip_id: str, point: Point, driver_id: str, seen_at: int) -> None:
-        self.publish(rooms.live(trip_id), TripLocation.of(trip_id, point), source=driver_id)
+    def show(self, trips: tuple[str, ...], point: Point, driver_id: str, seen_at: int) -> None:
+        for trip_id in trips:
+            self.publish(rooms.live(trip_id), TripLocation.of(trip_id, point), source=driver_id)
 
     def publish(self, room: Room, fact: Fact, *, source: str = "", version: int = 0) -> None:
         self.told.append(Told(room, fact, source, version))

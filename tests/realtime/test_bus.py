@@ -489,6 +489,14 @@ async def test_a_channel_that_is_not_permitted_is_a_problem(start: Open) -> None
         assert "NOPERM" in str(instance.bus.problem)
 
 
+async def test_publishing_that_is_not_permitted_is_a_problem(start: Open) -> None:
+    rules = ("on", "nopass", "&*", "+@all", "-publish")
+    with Valkey("--user", "default", *rules) as server:
+        instance = await start(server.url, start_within=0.1)
+        await eventually(lambda: "NOPERM" in str(instance.bus.problem))
+        assert await instance.bus.subscribe(TRIP)
+
+
 async def test_a_server_that_is_no_redis_is_a_problem(start: Open) -> None:
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

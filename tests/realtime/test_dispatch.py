@@ -18,7 +18,7 @@ from models.facts import ChatReceipt
 from models.identity import Identity, Role
 from models.messages import Draft
 from models.points import Point
-from realtime import dispatch
+from realtime import dispatch, keys
 from realtime.buckets import BURST_S, Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import Socket
@@ -172,7 +172,8 @@ class TestTrips:
         then()
         assert rita in server.following.watched[rooms.live(trip.id)].watchers
         assert server.channels.subscribed == {
-            *(f"ridewire:trip:{trip.id}", f"ridewire:live:{trip.id}")
+            keys.channel(rooms.trip(trip.id)),
+            keys.channel(rooms.live(trip.id)),
         }
 
     async def test_who_may_not_subscribe_leaves_nothing_behind(self, server: Server) -> None:

@@ -11,6 +11,7 @@ from models.eta import DETOUR, FIRST_MPS, Destination, Plan
 from models.facts import TripEta
 from models.fields import Id
 from models.points import Place, Point
+from realtime import keys
 from realtime.counting import Counts
 from realtime.embedded import EmbeddedStores
 from realtime.etas import (
@@ -227,7 +228,7 @@ async def test_who_looks_at_a_trip_is_known_across_instances(stores: EmbeddedSto
     async with RedisAddress.parse(str(stores.redis_url)).client() as redis:
         watchers = Watchers(redis, {rooms.live(here)})
         async with redis.pubsub() as other:
-            await other.subscribe(f"ridewire:live:{there}")
+            await other.subscribe(keys.channel(rooms.live(there)))
             assert await other.get_message(timeout=10) is not None
             assert await watchers.of([here, there, nowhere]) == {here, there}
         assert await watchers.of([]) == set()

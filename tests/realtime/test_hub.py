@@ -17,7 +17,8 @@ from models.messages import Draft
 from models.points import Point
 from models.trips import Status, Trip
 from realtime.bus import Bus
-from realtime.hub import Envelope, Hub
+from realtime.envelopes import Envelope, unpacked
+from realtime.hub import Hub
 from realtime.metrics import Metrics
 from realtime.revocations import Revocations
 from realtime.tasks import Tasks
@@ -36,7 +37,8 @@ class Wire:
 
     def publish(self, channel: str, message: bytes, *, echo: bool = False) -> None:
         del echo
-        event = msgspec.msgpack.decode(message, type=Envelope).event
+        told = unpacked(message)
+        event = told.event if isinstance(told, Envelope) else TripLocation.event
         if self.far is not None and event not in self.loses:
             self.far(channel, message)
 
@@ -54,7 +56,8 @@ class Instance:
         self.following = following_of(world, tasks, self.wire)
         revocations = Revocations(world.stores, without_redis(world.clock), world.clock)
         bus = cast("Bus", self.wire)
-        self.hub = Hub(bus, self.following, revocations, world.clock, Metrics())
+        self.metrics = Metrics()
+        self.hub = Hub(bus, self.following, revocations, world.clock, self.metrics)
         self.trips = TripHandler(
             world.stores,
             self.hub.publish,
@@ -160,10 +163,28 @@ async def test_what_belongs_to_a_known_version_is_heard_at_once(two: Two) -> Non
 async def test_a_location_is_shown_the_same_on_every_instance(two: Two) -> None:
     near, far = await two.here.seats(RITA, two.trip), await two.there.seats(RITA, two.trip)
     point = Point(52.5, 13.4, two.world.clock(), 7, heading=359.9, accuracy=4.0)
-    two.here.hub.show(two.trip.id, point, DAN.user_id, two.world.clock())
+    two.here.hub.show((two.trip.id,), point, DAN.user_id, two.world.clock())
     location = msgspec.to_builtins(TripLocation.of(two.trip.id, point))
     assert near.locations == far.locations == [location]
     assert two.here.hub.take_shown() == {two.trip.id: point}
+
+
+async def test_a_location_is_shown_to_all_trips_of_its_driver_and_counted_for_each(
+    two: Two,
+) -> None:
+    other = await two.world.trip_in("accepted")
+    seats = [
+        await instance.seats(RITA, trip)
+        for instance in (two.here, two.there)
+        for trip in (two.trip, other)
+    ]
+    point, seen_at = Point(52.5, 13.4, two.world.clock(), 7), two.world.clock() - 5
+    two.here.hub.show((two.trip.id, other.id), point, DAN.user_id, seen_at)
+    told = [[fact["trip_id"] for fact in client.locations] for client in seats]
+    assert told == [[two.trip.id], [other.id]] * 2
+    assert two.here.metrics.published.counts[TripLocation.event] == 2
+    assert two.here.metrics.relay.shown == {seen_at: 2}
+    assert two.there.metrics.relay.arrived == {seen_at: 2}
 
 
 async def test_a_message_that_comes_while_the_first_member_joins_is_not_for_who_just_left(

@@ -481,6 +481,13 @@ class TestWriting:
             if parser is JSON:
                 assert there.frame(False).data == here.frame(False).data
 
+    def test_what_came_as_a_packet_is_the_same_event(self, parser: Parser) -> None:
+        for payload in PAYLOADS:
+            here = Encoded("trip:status", payload)
+            there = Encoded.of_packet("trip:status", here.frame(False).data)
+            assert there.json == here.json
+            assert read_by_socketio(there.frame(parser.binary)).data == ["trip:status", payload]
+
     def test_an_event_is_encoded_once_for_everybody(self, parser: Parser) -> None:
         event = Encoded("a", Fact("t1", 5))
         assert event.frame(parser.binary) is event.frame(parser.binary)
