@@ -16,7 +16,7 @@ class Contestant(StrEnum):
     STOCK = "stock"
     """python-socketio with its AsyncRedisManager."""
     PICOWS = "picows"
-    """A bare WebSocket server that writes the same frames: the limit, not a rival."""
+    """A bare WebSocket server that passes the same frames through Redis: the limit, no rival."""
 
 
 class Row(Struct, frozen=True):
@@ -148,7 +148,7 @@ def _rows(
 
     return (
         row("relay", Scenario.RELAY, _ALL),
-        row("relay_two", Scenario.RELAY, most, instances=2),
+        row("relay_two", Scenario.RELAY, (*most, _P), instances=2),
         # python-socketio cannot carry half of Node's rate.
         row("paced_relay", Scenario.PACED_RELAY, _PAIR, half_of="relay"),
         row("fan_out", Scenario.FAN_OUT, (*most, _P)),

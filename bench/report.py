@@ -46,7 +46,7 @@ _SAME_WORK: Final = (
     " Redis command and bufferutil on Node; a Redis pool of 2,000 and handlers in the receiving"
     " task on python-socketio. Ridewire writes messages of several conversations in one insert, and"
     " newest positions by one script, the work of which is Redis's. picows is no rival but the"
-    " limit: it writes the same frames to who asked for them, and does nothing else."
+    " limit: it passes the same frames through Redis to who asked for them, and does nothing else."
 )
 _OVER_HTTP: Final = (
     "Over HTTP, Node has routes of its own on its bare `http` server: they check the token and the"

@@ -1,12 +1,12 @@
-"""The bare peer: picows and orjson alone, as the limit of what Python can do on one core.
+"""The bare peer: picows, orjson and hiredis alone, as the limit of what Python can do on one core.
 
 It speaks just enough of Socket.IO to be asked the same questions: a point is read, checked for its
-ranges, and written to the subscribers of the trips in its driver's token. No token is verified, no
-rider's right is checked, nothing is stored or counted, and there is no second instance.
+ranges, and written to the subscribers of the trips in its driver's token, here and, through Redis,
+on other instances. No token is verified, no rider's right is checked, nothing is stored or counted.
 
     python -m bench.peers.bare
 
-Environment: HOST, PORT (0 is any free one).
+Environment: HOST, PORT (0 is any free one), REDIS_URL.
 """
 
 import asyncio
@@ -16,6 +16,8 @@ import signal
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -29,11 +31,16 @@ from picows import (
     ws_create_server,
 )
 
+from realtime.redis_address import RedisAddress
+from realtime.redis_link import Connection, command
+
 PING_INTERVAL_S: Final = 25
 PING_TIMEOUT_S: Final = 20
 MAX_FRAME: Final = 256 * 1024
 BACKLOG: Final = 1_024
+MAX_UNSENT: Final = 8 * 1024 * 1024
 
+_ORIGIN_SIZE: Final = 8
 _OPEN: Final = b"0"
 _PING: Final = b"2"
 _CONNECT: Final = b"40"
@@ -45,15 +52,59 @@ _DISCONNECT: Final = b"41"
 class Rooms:
     """Who is connected, and who has subscribed what."""
 
-    def __init__(self) -> None:
+    def __init__(self, publisher: Connection, subscriber: Connection) -> None:
         self.everybody: set[WSTransport] = set()
-        self.subscribers: defaultdict[str, set[WSTransport]] = defaultdict(set)
+        self._subscribers: defaultdict[bytes, set[WSTransport]] = defaultdict(set)
+        """By the channel of their trip."""
+        self._confirmed: defaultdict[bytes, list[Callable[[], None]]] = defaultdict(list)
+        self._origin = os.urandom(_ORIGIN_SIZE)
+        """Begins each message from here, which comes back through Redis if it is wanted here."""
+        self._publisher = publisher
+        self._subscriber = subscriber
+        subscriber.on_reply = self._hear
+
+    @classmethod
+    async def open(cls, redis_url: str) -> "Rooms":
+        address = RedisAddress.parse(redis_url)
+        publisher = await address.connect(lambda: Connection(MAX_UNSENT))
+        return cls(publisher, await address.connect(lambda: Connection(MAX_UNSENT)))
+
+    def subscribe(self, trip_id: str, transport: WSTransport, then: Callable[[], None]) -> None:
+        """Call `then` as soon as locations of other instances come."""
+        channel = _channel(trip_id)
+        self._subscribers[channel].add(transport)
+        self._confirmed[channel].append(then)
+        self._subscriber.send(command(b"SUBSCRIBE", channel))
+
+    def unsubscribe(self, trip_id: str, transport: WSTransport) -> None:
+        self._subscribers[_channel(trip_id)].discard(transport)
+
+    def publish(self, trip_id: str, packet: bytes) -> None:
+        channel = _channel(trip_id)
+        self._write(channel, packet)
+        self._publisher.send(command(b"PUBLISH", channel, self._origin + packet))
 
     async def ping_regularly(self) -> None:
         while True:
             await asyncio.sleep(PING_INTERVAL_S)
             for transport in self.everybody:
                 transport.send(WSMsgType.TEXT, _PING)
+
+    def _hear(self, reply: Any) -> None:  # noqa: ANN401 - whatever Redis says
+        kind, channel, content = reply
+        if kind == b"subscribe":
+            for then in self._confirmed.pop(channel):
+                then()
+        elif not content.startswith(self._origin):
+            self._write(channel, content[_ORIGIN_SIZE:])
+
+    def _write(self, channel: bytes, packet: bytes) -> None:
+        for transport in self._subscribers[channel]:
+            transport.send(WSMsgType.TEXT, packet)
+
+
+def _channel(trip_id: str) -> bytes:
+    return b"bare:" + trip_id.encode()
 
 
 class Client(WSListener):
@@ -79,7 +130,7 @@ class Client(WSListener):
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._rooms.everybody.discard(transport)
         for trip_id in self._subscribed:
-            self._rooms.subscribers[trip_id].discard(transport)
+            self._rooms.unsubscribe(trip_id, transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT:
@@ -95,7 +146,7 @@ class Client(WSListener):
             if event == "driver:location":
                 self._locate(payload)
             else:
-                self._write(_ACKNOWLEDGEMENT + packet[2:start], [self._answer(event, payload)])
+                self._command(packet[2:start], event, payload)
         elif packet.startswith(_CONNECT):
             self._connect(orjson.loads(packet[2:]))
         elif packet.startswith(_DISCONNECT):
@@ -120,20 +171,22 @@ class Client(WSListener):
             return
         for trip_id in self._claims["trips"]:
             location = _EVENT + orjson.dumps(["trip:location", {"trip_id": trip_id, **point}])
-            for transport in self._rooms.subscribers[trip_id]:
-                transport.send(WSMsgType.TEXT, location)
+            self._rooms.publish(trip_id, location)
 
-    def _answer(self, event: str, payload: dict[str, str]) -> dict[str, Any]:
+    def _command(self, number: bytes, event: str, payload: dict[str, str]) -> None:
+        """`number` is what its answer goes by."""
+        answer = partial(self._write, _ACKNOWLEDGEMENT + number)
         trip_id = payload["trip_id"]
+        done = [{"ok": True, "trip": {"id": trip_id}}]
         if event == "trip:subscribe":
             self._subscribed.add(trip_id)
-            self._rooms.subscribers[trip_id].add(self._transport)
+            self._rooms.subscribe(trip_id, self._transport, partial(answer, done))
         elif event == "trip:unsubscribe":
             self._subscribed.discard(trip_id)
-            self._rooms.subscribers[trip_id].discard(self._transport)
+            self._rooms.unsubscribe(trip_id, self._transport)
+            answer(done)
         else:
-            return {"ok": False, "error": {"code": "unknown_event", "message": event}}
-        return {"ok": True, "trip": {"id": trip_id}}
+            answer([{"ok": False, "error": {"code": "unknown_event", "message": event}}])
 
     def _write(self, kind: bytes, payload: object) -> None:
         self._transport.send(WSMsgType.TEXT, kind + orjson.dumps(payload))
@@ -147,7 +200,7 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 async def main() -> None:
-    rooms = Rooms()
+    rooms = await Rooms.open(os.environ["REDIS_URL"])
 
     def listener(_request: WSUpgradeRequest) -> Client:
         return Client(rooms)

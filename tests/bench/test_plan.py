@@ -21,7 +21,7 @@ def test_ridewire_is_in_every_row_and_begins(chosen: Plan) -> None:
 @PLANS
 def test_the_bare_limit_is_in_what_it_can_do_only(chosen: Plan) -> None:
     with_limit = {row.name for row in chosen.rows if Contestant.PICOWS in row.contestants}
-    assert with_limit == {"relay", "fan_out"}
+    assert with_limit == {"relay", "relay_two", "fan_out"}
 
 
 @PLANS

@@ -72,15 +72,16 @@ async def test_a_servers_redis_is_empty_and_never_that_of_who_names_none(shared:
         assert await everybodys.get(key) == b"kept"
 
 
-async def use_one_that_dies() -> None:
-    async with running(PROGRAMS[Contestant.PICOWS].command, {}) as server:
+async def use_one_that_dies(redis_url: str) -> None:
+    command = PROGRAMS[Contestant.PICOWS].command
+    async with running(command, {"REDIS_URL": redis_url}) as server:
         os.kill(server.pid, signal.SIGKILL)
         assert await server.wait() == -signal.SIGKILL
 
 
-async def test_a_server_that_dies_meanwhile_spoils_the_round() -> None:
+async def test_a_server_that_dies_meanwhile_spoils_the_round(shared: Stores) -> None:
     with pytest.raises(ServerFailed, match="ended while it was needed"):
-        await use_one_that_dies()
+        await use_one_that_dies(shared.redis_url)
 
 
 async def test_a_server_that_does_not_start_says_why() -> None:
