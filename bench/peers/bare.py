@@ -93,7 +93,7 @@ class Rooms:
     def _hear(self, reply: Any) -> None:  # noqa: ANN401 - whatever Redis says
         kind, channel, content = reply
         if kind == b"subscribe":
-            for then in self._confirmed.pop(channel):
+            for then in self._confirmed.pop(channel, ()):  # none, where several asked at once
                 then()
         elif not content.startswith(self._origin):
             self._write(channel, content[_ORIGIN_SIZE:])

@@ -3,6 +3,7 @@
 Each peer is started as the benchmark starts it, and asked by the clients of all the other tests.
 """
 
+import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -105,6 +106,22 @@ async def test_a_location_crosses_from_instance_to_instance(
             await driver.emit("driver:location", point(seq))
         await rider.hears("trip:location", lambda heard: heard["seq"] == 2)
         assert [heard["seq"] for heard in rider.heard("trip:location")] == [1, 2]
+
+
+@all_of_them
+async def test_many_subscribe_a_trip_at_once(name: Contestant, running: Running) -> None:
+    target = await running(name)
+    riders = [
+        await connected(target.urls[-1], token(target.secret, "rider", f"rider-{number}"))
+        for number in range(3)
+    ]
+    await asyncio.gather(*(rider.ok("trip:subscribe", {"trip_id": TRIP}) for rider in riders))
+    async with driver_and_rider(target) as (driver, _):
+        await driver.emit("driver:location", point(1))
+        for rider in riders:
+            assert (await rider.hears("trip:location"))["seq"] == 1
+    for rider in riders:
+        await rider.close()
 
 
 @rivals
