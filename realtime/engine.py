@@ -47,6 +47,8 @@ SILENT_S: Final = 5.0
 FETCH_WITHIN_S: Final = 10.0
 """How long an ended polling session stays, so that its client can fetch the reason."""
 BODY_WITHIN_S: Final = 30.0
+FETCHED_WITHIN_S: Final = 30.0
+"""How long a client may take to read what it polled for."""
 UPGRADE_WITHIN_S: Final = 10.0
 STOP_WITHIN_S: Final = 2.0
 MAX_RETRY_AFTER_S: Final = 5
@@ -149,10 +151,14 @@ class Socket(AsyncSocket):
         self._probe: _Probe | None = None
         self._queue: asyncio.Queue[Any] | None = None
         self._queued = 0
-        """Bytes that wait for the client's next poll."""
+        """Bytes that wait for the client's next poll, or to be read by it."""
         self._skipped = False
         """Whether something passing was skipped since the last poll."""
         self._polling = False
+        self._fetching = 0
+        """Bytes of those that are on their way as the answer to a poll."""
+        self._fetched_by: asyncio.Task[Any] | None = None
+        """What writes them."""
         self._posting = False
         self._fetch_by = 0.0
         now = asyncio.get_running_loop().time()
@@ -251,7 +257,10 @@ class Socket(AsyncSocket):
         self.end(reason=reason)
 
     async def poll(self) -> list[packet.Packet]:
-        """What waits for the client, or what comes next. Raises EngineIOError when it is over."""
+        """What waits for the client, or what comes next. Raises EngineIOError when it is over.
+
+        The poll lasts until `deliver` has written that.
+        """
         now = asyncio.get_running_loop().time()
         self.beat(now)
         if self._polling:
@@ -261,11 +270,34 @@ class Socket(AsyncSocket):
         self._polling = True
         try:
             packets = await self._next_packets()
-        finally:
+        except BaseException:
             self._polling = False
-        self._queued = 0
-        self._note_fetched()
+            raise
+        self._fetching, self._fetched_by = self._queued, asyncio.current_task()
         return packets
+
+    async def deliver(self, request: web.Request, answer: web.Response) -> None:
+        """Write what a poll took, if this is the answer to it: it waits for the client till then.
+
+        A client that does not read it loses the connection.
+        """
+        if self._fetched_by is not asyncio.current_task():
+            return
+        try:
+            async with asyncio.timeout(FETCHED_WITHIN_S):
+                await answer.prepare(request)
+                await answer.write_eof()
+            answer.body = None  # aiohttp keeps the answer until the client's next request
+        except TimeoutError:
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # aiohttp finds the same
+        finally:
+            self._queued -= self._fetching
+            self._fetched_by = None
+            self._polling = False
+            self._note_fetched()
 
     async def _next_packets(self) -> list[packet.Packet]:
         """Raises QueueEmpty when none comes for so long that the session must be over."""
@@ -637,7 +669,10 @@ class Engine(engineio.AsyncServer):
             return _refuse_websocket(request)
         if transport == "websocket" and "websocket" in self.transports and _is_apps(request):
             return await self._open_websocket(request)
-        return await super().handle_request(request)
+        answer = await super().handle_request(request)
+        if socket is not None:
+            await socket.deliver(request, answer)
+        return answer
 
     async def _open_websocket(self, request: web.Request) -> Any:  # noqa: ANN401 - a response
         """Take an app in without what python-engineio asks of any request: of its origin, protocol,

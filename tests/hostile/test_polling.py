@@ -336,6 +336,21 @@ async def test_who_posts_and_never_polls_is_cut_off(server: Server) -> None:
     assert resident(server) - before < 10 * MIB
 
 
+async def test_what_was_polled_for_is_not_kept_while_the_connection_stays(server: Server) -> None:
+    rider = await Poller.authenticated(server.url, "rider")
+    before = resident(server)
+    connections = []
+    for _ in range(40):
+        for _ in range(3):
+            assert (await rider.post("40/" + "x" * (MAX_FRAME - 4) + ",")).status == 200
+        connections.append(await Http.open(server.url))
+        connections[-1].ask("GET", rider.target, {})
+        assert len((await connections[-1].response()).body) > 2 * MAX_FRAME
+    assert resident(server) - before < 10 * MIB
+    for connection in connections:
+        connection.close()
+
+
 async def test_a_slow_poller_gets_the_reason_with_its_next_poll(server: Server) -> None:
     poller = await Poller.authenticated(server.url, "rider")
     unknown = "\x1e".join(f'42{i}["x"]' for i in range(3_000))

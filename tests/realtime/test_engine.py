@@ -1,6 +1,7 @@
 """Engine.IO sessions: what a receiver is told of them, once each, and how they end."""
 
 import asyncio
+import socket as so
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -13,6 +14,7 @@ from msgspec import Struct
 from realtime import engine
 from realtime.engine import MAX_QUEUED, PASSING_BEHIND, PASSING_QUEUED, Engine, Limits, Socket
 from realtime.wire import Frame
+from tests.apps import SMALLEST, served
 from tests.hostile.process import until
 from tests.hostile.raw import CLOSE, HANDSHAKE, UPGRADE, Http, WebSocket, frame, message, request
 
@@ -85,15 +87,12 @@ def sid_of(opening: str) -> str:
 
 
 @asynccontextmanager
-async def serving(limits: Limits) -> AsyncIterator[Place]:
+async def serving(limits: Limits, *, sends_ahead: bool = True) -> AsyncIterator[Place]:
     witness, app = Witness(), web.Application()
     server = Engine(witness, limits)
     server.attach(app, "socket.io")
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", server, witness)
-    await runner.cleanup()
+    async with served(app, sends_ahead=sends_ahead) as url:
+        yield Place(url, server, witness)
 
 
 @pytest.fixture
@@ -314,6 +313,72 @@ async def test_who_does_not_poll_falls_behind_and_is_told_once(place: Place) -> 
     status, body = await place.get(target)
     assert (status, body.count(b"4hello")) == (200, MAX_QUEUED + 1)
     assert (await place.get(target))[0] == 400
+
+
+LARGE: Final = Frame(b"4" + b"x" * 900_000, binary=False)
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[Place]:
+    """Where the kernel takes little for who does not read."""
+    async with serving(LIMITS, sends_ahead=False) as place:
+        yield place
+
+
+async def stalled(place: Place, target: str, socket: Socket) -> Http:
+    """A poll for a large frame, of which the client has read nothing."""
+    socket.write(LARGE)
+    small = so.socket()
+    small.setsockopt(so.SOL_SOCKET, so.SO_RCVBUF, SMALLEST)
+    small.connect(("127.0.0.1", int(place.url.rpartition(":")[2])))
+    client = Http(*await asyncio.open_connection(sock=small, limit=SMALLEST))
+    client.ask("GET", target, {})
+    await until(socket.queue.empty)
+    return client
+
+
+async def test_what_a_poller_does_not_read_waits_for_it(narrow: Place) -> None:
+    target, socket = await narrow.polling()
+    client = await stalled(narrow, target, socket)
+    assert not socket.write(HELLO, True)
+    socket.write(HELLO)
+    assert (await client.response()).body == LARGE.data
+    await narrow.witness.sees("drained")
+    assert socket.write(HELLO, True)
+    assert (await narrow.get(target))[1] == HELLO.data + b"\x1e" + HELLO.data
+    client.close()
+
+
+async def test_who_polls_again_without_reading_is_cut_off(narrow: Place) -> None:
+    target, socket = await narrow.polling()
+    client = await stalled(narrow, target, socket)
+    assert (await narrow.get(target))[0] == 400
+    assert socket.closed
+    client.close()
+
+
+async def test_who_leaves_before_it_has_read_what_it_polled_for_is_no_error(
+    narrow: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    target, socket = await narrow.polling()
+    client = await stalled(narrow, target, socket)
+    client.writer.transport.abort()
+    await until(lambda: socket.write(HELLO, True))
+    assert (await narrow.get(target)) == (200, HELLO.data)
+    assert caplog.records == []
+
+
+async def test_who_never_reads_what_it_polled_for_loses_the_connection(
+    narrow: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "FETCHED_WITHIN_S", 0.05)
+    target, socket = await narrow.polling()
+    client = await stalled(narrow, target, socket)
+    await until(lambda: socket.write(HELLO, True))
+    assert (await narrow.get(target)) == (200, HELLO.data)
+    with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+        await client.response()
+    client.close()
 
 
 async def test_what_passed_a_poller_by_is_made_up_for_once_it_is_on_a_websocket(
