@@ -132,12 +132,13 @@ def locate(to: Handlers) -> Locate:
 
     def direct(connection: Connection, payload: bytes) -> bool:
         reporter = connection.reporter
-        if reporter is None or not connection.ready.done():
+        if reporter is None or not connection.ready.done() or len(payload) >= BYTES_PER_REPORT:
             return False
         if not connection.reports.take():
             return skip()
         point = payloads.plain_point(payload)
         if point is None:
+            connection.reports.give()  # what takes it counts it
             return False
         code = to.locations.take(reporter, point, connection.driving)
         direct_counts[code or "accepted"] += 1

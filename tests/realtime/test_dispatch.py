@@ -353,9 +353,20 @@ class TestLocations:
     ) -> None:
         dan = server.connect(DAN)
         dan.ready.set_result(None)
+        left = dan.reports.left
         assert not server.locate.direct(dan, payload)
+        assert dan.reports.left == left
         assert dan.reporter is not None
         assert dan.reporter.newest is None
+
+    async def test_a_point_of_many_bytes_counts_as_several_either_way(self, server: Server) -> None:
+        dan = server.connect(DAN)
+        dan.ready.set_result(None)
+        padded = msgspec.json.encode({**self.point(), "padding": "x" * dispatch.BYTES_PER_REPORT})
+        left = dan.reports.left
+        assert not server.locate.direct(dan, padded)
+        server.locate.report(dan, msgspec.Raw(padded), False)
+        assert dan.reports.left == left - 2
 
     async def test_nobody_but_a_driver_whose_session_is_ready_has_the_direct_way(
         self, server: Server
