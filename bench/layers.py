@@ -81,13 +81,19 @@ LAYERS: Final = (
     ),
     Layer(
         "newest positions",
-        "kept for Redis, and written there in bulk",
-        r"RedisDrivers\.(saw|flush|run|_put_newer) \(|.*\(redis/",
+        "kept for Redis, with the points for tracks, and written there in bulk",
+        r".*\((realtime/(drivers|unsaved|sightings|nearby|availability)\.py|redis/)",
+    ),
+    Layer(
+        "tracks",
+        "from Redis to MongoDB: which trip and minute a point belongs to",
+        r".*\((realtime/(archiver|track_stream|sifting|direct_archive)"
+        r"|handlers/(tracks|served|measuring)|models/(tracks|turns|mongo/tracks))\.py",
     ),
     Layer(
         "sessions",
         "what a connection is told and follows from its beginning",
-        r".*\((realtime/(sessions|drivers)|handlers/sessions)\.py",
+        r".*\((realtime|handlers)/sessions\.py",
     ),
     Layer(
         "conversations",
@@ -102,12 +108,12 @@ LAYERS: Final = (
     Layer("parse", "JSON into a point, within its limits", r".*\(realtime/payloads\.py"),
     Layer(
         "judge",
-        "whether the point is news and plausible, and whether it is shown at once",
+        "whether the point is news and plausible, and whether it is shown at once; the clock",
         r".*\((handlers/(locations|pacing)|models/(filter|points))\.py|now \(realtime/app\.py",
     ),
     Layer(
         "encode",
-        "the location as JSON, and as a frame, the same for everybody",
+        "events as JSON, packets and frames, the same for everybody; packets read",
         r".*\((realtime/wire|models/facts)\.py",
     ),
     Layer(
