@@ -27,7 +27,7 @@ NEARBY_SEEN: Final = f"{PREFIX}{{nearby}}:seen"
 
 _CHANNELS: Final = f"{PREFIX}2:"
 """With the number of the format: while a server is upgraded, no release misreads another's facts.
-What one does not hear of the other it finds in MongoDB, as after any loss; locations go missing."""
+Of those it finds in MongoDB what is kept, as after any loss; what is not kept it misses."""
 
 
 def channel(room: Room) -> str:
