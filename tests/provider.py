@@ -13,6 +13,8 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from tests.apps import served
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 _ALGORITHMS: Final = {rsa.RSAPrivateKey: "RS256", ec.EllipticCurvePrivateKey: "ES256"}
@@ -65,16 +67,12 @@ class Provider:
             provider.add(kid)
         app = web.Application()
         app.router.add_get("/keys", provider._serve)
-        runner = web.AppRunner(app, shutdown_timeout=0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
-        scheme = "https" if tls else "http"
-        provider.url = f"{scheme}://127.0.0.1:{runner.addresses[0][1]}/keys"
-        try:
-            yield provider
-        finally:
-            provider.answers.set()
-            await runner.cleanup()
+        async with served(app, tls=tls, shutdown_timeout=0) as url:
+            provider.url = f"{url}/keys"
+            try:
+                yield provider
+            finally:
+                provider.answers.set()
 
     def add(self, kid: str, key: PrivateKey | None = None) -> None:
         self.keys[kid] = p256() if key is None else key

@@ -7,6 +7,8 @@ from typing import Any, Final, Self
 
 from aiohttp import web
 
+from tests.apps import served
+
 ROUTE: Final[dict[str, Any]] = {
     "code": "Ok",
     "routes": [
@@ -42,15 +44,11 @@ class RouteServer:
         server = cls()
         app = web.Application()
         app.router.add_get("/{path:.*}", server._serve)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        try:
-            yield server
-        finally:
-            server._over.set()
-            await runner.cleanup()
+        async with served(app) as server.url:
+            try:
+                yield server
+            finally:
+                server._over.set()
 
     async def is_asked(self, times: int) -> None:
         """Wait until it was asked so often."""

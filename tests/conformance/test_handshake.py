@@ -1,6 +1,7 @@
 """How a session begins and what is refused, by Engine.IO alone and by Socket.IO."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import msgspec
@@ -10,6 +11,7 @@ from aiohttp import web
 from examples.echo import add_socketio
 from realtime.engine import Limits
 from realtime.gateway import Gateway
+from tests.apps import served
 from tests.conformance.conftest import Mount, Mounted
 from tests.conformance.sessions import (
     ENGINEIO,
@@ -156,17 +158,12 @@ async def test_compression_is_not_agreed_to(server: Mounted, path: str) -> None:
 @pytest.fixture
 async def serve() -> AsyncIterator[Callable[[web.Application], Awaitable[str]]]:
     """Starts an application; its URL."""
-    runners: list[web.AppRunner] = []
+    async with AsyncExitStack() as running:
 
-    async def serve(app: web.Application) -> str:
-        runners.append(web.AppRunner(app, shutdown_timeout=0.1))
-        await runners[-1].setup()
-        await web.TCPSite(runners[-1], "127.0.0.1", 0).start()
-        return f"http://127.0.0.1:{runners[-1].addresses[0][1]}"
+        async def serve(app: web.Application) -> str:
+            return await running.enter_async_context(served(app))
 
-    yield serve
-    for runner in runners:
-        await runner.cleanup()
+        yield serve
 
 
 Serve = Callable[[web.Application], Awaitable[str]]

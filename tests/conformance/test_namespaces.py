@@ -7,6 +7,7 @@ from aiohttp import web
 
 from realtime.gateway import Gateway, Refused
 from realtime.plain import PlainClient, PlainNamespace
+from tests.apps import served
 from tests.conformance.conftest import PATIENT, Mounted
 from tests.conformance.sessions import (
     CONNECT,
@@ -154,17 +155,14 @@ async def test_many_namespaces_are_joined_at_once(parser: str, transport: type[S
     for name in names:
         gateway.add(_whispering(name))
     gateway.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    client = await Client.open(f"http://127.0.0.1:{runner.addresses[0][1]}", parser, transport)
-    ids = {await client.connect(name) for name in names}
-    assert len(ids) == 200
-    for name in reversed(names):
-        await client.emit("whisper", "psst", namespace=name)
-        assert await client.receive() == Packet(EVENT, [name, "psst"], name)
-    client.close()
-    await runner.cleanup()
+    async with served(app) as url:
+        client = await Client.open(url, parser, transport)
+        ids = {await client.connect(name) for name in names}
+        assert len(ids) == 200
+        for name in reversed(names):
+            await client.emit("whisper", "psst", namespace=name)
+            assert await client.receive() == Packet(EVENT, [name, "psst"], name)
+        client.close()
 
 
 def _whispering(name: str) -> PlainNamespace:

@@ -14,6 +14,7 @@ from realtime import engine, websocket, wire
 from realtime.buckets import Bucket, Rate
 from realtime.connection import Connection
 from realtime.engine import FETCH_WITHIN_S, Engine, Limits, Socket
+from tests.apps import served
 from tests.clients import WAIT_S
 from tests.hostile.process import until
 from tests.hostile.raw import HANDSHAKE, Http, WebSocket, request
@@ -84,11 +85,8 @@ async def clockwork() -> AsyncIterator[Clockwork]:
     engine = Engine(witness, limits)
     app = web.Application()
     engine.attach(app, "socket.io")
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Clockwork(f"http://127.0.0.1:{runner.addresses[0][1]}", engine, witness)
-    await runner.cleanup()
+    async with served(app) as url:
+        yield Clockwork(url, engine, witness)
 
 
 def later(seconds: float) -> float:

@@ -31,6 +31,7 @@ from engineio.exceptions import EngineIOError, QueueEmpty
 
 from realtime.engine import Engine, Server, Socket
 from realtime.gateway import Gateway
+from tests.apps import served
 from tests.clients import WAIT_S
 from tests.hostile.process import until
 from tests.hostile.raw import UPGRADE, Http, frame, message
@@ -123,12 +124,8 @@ async def running() -> AsyncIterator[Running]:
     engine = Recorded(async_mode="aiohttp", monitor_clients=False, http_compression=False)
     app = web.Application()
     engine.attach(app, "socket.io")
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with ClientSession(f"http://127.0.0.1:{runner.addresses[0][1]}") as http:
+    async with served(app) as url, ClientSession(url) as http:
         yield Running(engine, http)
-    await runner.cleanup()
 
 
 @pytest.mark.parametrize("package", ["python-engineio", "python-socketio", "aiohttp"])
@@ -777,13 +774,10 @@ async def test_a_body_that_breaks_off_raises_what_ours_expects() -> None:
         return web.Response()
 
     app.router.add_post("/", handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    http = await Http.open(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    http.ask("POST", "/", {"Content-Length": "100"}, b"42")
-    await http.writer.drain()
-    http.writer.transport.abort()
-    error = await asyncio.wait_for(raised, WAIT_S)
+    async with served(app) as url:
+        http = await Http.open(url)
+        http.ask("POST", "/", {"Content-Length": "100"}, b"42")
+        await http.writer.drain()
+        http.writer.transport.abort()
+        error = await asyncio.wait_for(raised, WAIT_S)
     assert isinstance(error, (asyncio.IncompleteReadError, OSError, web.RequestPayloadError))
-    await runner.cleanup()

@@ -13,6 +13,7 @@ from realtime.engine import Limits, Socket
 from realtime.gateway import MAX_JOINS, Gateway, NotNow, Refused
 from realtime.plain import PlainClient, PlainNamespace
 from realtime.wire import Parser
+from tests.apps import served
 from tests.hostile.process import until
 from tests.hostile.raw import WebSocket
 
@@ -93,11 +94,8 @@ async def serving(limits: Limits) -> AsyncIterator[Place]:
     slow = Hesitant(told)
     gateway.add(slow)
     gateway.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, slow, told)
-    await runner.cleanup()
+    async with served(app) as url:
+        yield Place(url, gateway, slow, told)
 
 
 @pytest.fixture

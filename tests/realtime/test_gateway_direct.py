@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from realtime.gateway import Gateway
 from realtime.plain import PlainClient, PlainNamespace
+from tests.apps import served
 from tests.hostile.raw import WebSocket
 
 SEEN = '42["seen",{"a":1}]'
@@ -62,11 +63,8 @@ async def place() -> AsyncIterator[Place]:
     gateway.add(main)
     gateway.add(namespace("/lobby", parsed))
     gateway.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield Place(f"http://127.0.0.1:{runner.addresses[0][1]}", gateway, direct, parsed)
-    await runner.cleanup()
+    async with served(app) as url:
+        yield Place(url, gateway, direct, parsed)
 
 
 async def test_it_is_handed_over_unread(place: Place) -> None:

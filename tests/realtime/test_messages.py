@@ -8,6 +8,7 @@ from aiohttp import web
 
 from realtime.engine import Limits, Socket
 from realtime.messages import Message, Messages, send
+from tests.apps import served
 from tests.conformance.sessions import ENGINEIO, TRANSPORTS, OverPolling, OverWebSocket, Session
 from tests.hostile.process import until
 from tests.hostile.raw import TEXT, frame
@@ -39,12 +40,8 @@ class Witnessed(Messages):
 async def server() -> AsyncIterator[Witnessed]:
     server, app = Witnessed(), web.Application()
     server.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    async with served(app) as server.url:
+        yield server
 
 
 @pytest.fixture(params=TRANSPORTS, ids=lambda transport: transport.__name__)

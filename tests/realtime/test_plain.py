@@ -10,6 +10,7 @@ from aiohttp import web
 
 from realtime.gateway import Gateway, Refused
 from realtime.plain import PlainClient, PlainNamespace
+from tests.apps import served
 from tests.clients import WAIT_S
 from tests.conformance.sessions import (
     ACK,
@@ -44,19 +45,16 @@ async def open_client(gateway: Gateway) -> AsyncIterator[Open]:
     """Opens clients that have joined nothing yet, and closes them after the test."""
     app = web.Application()
     gateway.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
     opened: list[Client] = []
+    async with served(app) as url:
 
-    async def open_one(*args: Any) -> Client:
-        opened.append(await Client.open(f"http://127.0.0.1:{runner.addresses[0][1]}", *args))
-        return opened[-1]
+        async def open_one(*args: Any) -> Client:
+            opened.append(await Client.open(url, *args))
+            return opened[-1]
 
-    yield open_one
-    for client in opened:
-        client.close()
-    await runner.cleanup()
+        yield open_one
+        for client in opened:
+            client.close()
 
 
 @pytest.fixture(params=["json", "msgpack"])

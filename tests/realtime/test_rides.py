@@ -27,6 +27,7 @@ from realtime.rides import MAX_PENDING_BYTES, Command, Locate, Rides, Then
 from realtime.sessions import Sessions
 from realtime.tasks import Tasks
 from realtime.tokens import Secret, TokenRules, Tokens
+from tests.apps import served
 from tests.handlers.world import MemoryTrips, World
 from tests.hostile.process import until
 from tests.hostile.raw import Codec, Session, WebSocket
@@ -185,15 +186,11 @@ async def stage() -> AsyncIterator[Stage]:
     gateway, app = Gateway(), web.Application()
     gateway.add(rides)
     gateway.attach(app)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield Stage(url, world, trips, scripted, tokens, metrics, opened, rides, reported)
-    scripted.gate.set()
-    trips.gate.set()
-    await tasks.stop()
-    await runner.cleanup()
+    async with served(app) as url:
+        yield Stage(url, world, trips, scripted, tokens, metrics, opened, rides, reported)
+        scripted.gate.set()
+        trips.gate.set()
+        await tasks.stop()
 
 
 def _noting(locate: Locate, reported: list[bytes]) -> Locate:

@@ -16,6 +16,7 @@ from aiohttp import ClientSession, WSMsgType, web
 from realtime import websocket as module
 from realtime.websocket import AT_ONCE, UNSENT_IN_KERNEL, Outbox, WebSocket
 from realtime.wire import Frame
+from tests.apps import served
 from tests.clients import WAIT_S
 from tests.hostile import raw
 from tests.hostile.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, UPGRADE, Http, frame
@@ -102,12 +103,8 @@ class Place:
 async def place() -> AsyncIterator[Place]:
     place, app = Place(), web.Application()
     app.router.add_get(PATH, place.accept)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    place.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield place
-    await runner.cleanup()
+    async with served(app) as place.url:
+        yield place
 
 
 async def slow(place: Place) -> Http:

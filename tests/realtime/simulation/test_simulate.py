@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec import Struct
 
+from tests.apps import served
 from tests.conftest import Cluster
 from tests.nursery import Process, started
 from tests.servers import SECRET, plain_environment
@@ -90,13 +91,8 @@ class Meddler:
         meddler = cls(upstream, meddle)
         application = web.Application()
         application.router.add_get("/socket.io/", meddler._connect)
-        runner = web.AppRunner(application, shutdown_timeout=0)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        meddler.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        yield meddler
-        await runner.cleanup()
+        async with served(application, shutdown_timeout=0) as meddler.url:
+            yield meddler
 
     async def cut(self) -> int:
         """Cut every connection; how many there were."""
