@@ -33,6 +33,26 @@ async def test_a_point_reaches_subscribers_as_it_was_measured(
     assert told == {"trip_id": trip_id, **bare}
 
 
+async def test_a_point_reaches_clients_of_both_parsers_on_both_instances(
+    cluster: Cluster, connect: Connect
+) -> None:
+    people = await cast(cluster, connect)
+    trip_id = await people.trip("accepted")
+    watchers = [
+        await connect(url, "rider", people.rider.user_id, parser=parser)
+        for url in (cluster.first, cluster.second)
+        for parser in ("json", "msgpack")
+    ]
+    for watcher in watchers:
+        await watcher.ok("trip:subscribe", {"trip_id": trip_id})
+    for full in (point(1), point(2, heading=359.5, speed=13.89, accuracy=4.5)):
+        await people.driver.emit("driver:location", full)
+        for watcher in watchers:
+            told = await watcher.hears("trip:location", where(seq=full["seq"]))
+            assert told == {"trip_id": trip_id, **full}
+    assert [_seqs(watcher, trip_id) for watcher in watchers] == [[1, 2]] * 4
+
+
 async def test_a_point_may_be_up_to_five_seconds_ahead(cluster: Cluster, connect: Connect) -> None:
     people = await cast(cluster, connect)
     trip_id = await people.trip("accepted")

@@ -26,20 +26,19 @@ class Behind(Struct, frozen=True):
     redis: Relay
     stores: EmbeddedStores
 
-    async def problems(self) -> dict[str, str]:
-        """What `/readyz` says is wrong."""
-        url = f"{self.server.url}/readyz"
-        async with aiohttp.ClientSession() as http, http.get(url) as response:
-            found: dict[str, str] = (await response.json()).get("problems", {})
-            return found
 
-    async def is_whole(self) -> None:
-        """Return as soon as nothing is wrong."""
-        async with asyncio.timeout(RETURN_WITHIN_S):
-            while True:
-                if not await self.problems():
-                    return
-                await asyncio.sleep(0.1)
+async def problems(server: Server) -> dict[str, str]:
+    """What `/readyz` says is wrong."""
+    async with aiohttp.ClientSession() as http, http.get(f"{server.url}/readyz") as response:
+        found: dict[str, str] = (await response.json()).get("problems", {})
+        return found
+
+
+async def is_whole(server: Server) -> None:
+    """Return as soon as nothing is wrong."""
+    async with asyncio.timeout(RETURN_WITHIN_S):
+        while await problems(server):  # noqa: ASYNC110 - it has to be asked
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +60,7 @@ async def people(behind: Behind, connect: Connect) -> AsyncIterator[Cast]:
     yield await cast(Cluster(url, url, behind.stores), connect)
     behind.mongodb.mend()
     behind.redis.mend()
-    await behind.is_whole()
+    await is_whole(behind.server)
 
 
 def away(behind: Behind, store: str, how: str) -> Relay:
@@ -98,7 +97,7 @@ async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retri
         assert (refused["code"], refused["retry"]) == ("unavailable", True)
     await people.driver.ok("driver:location", point(1))
     await people.rider.hears("trip:location", where(seq=1))
-    assert "mongodb" in await behind.problems()
+    assert "mongodb" in await problems(behind.server)
 
     relay.mend()
     sent = (await until_it_is_done(people.rider, "chat:send", message))["message"]
@@ -107,7 +106,7 @@ async def test_without_mongodb_locations_go_on_and_the_rest_says_so_and_is_retri
     await people.driver.hears("chat:message", where(client_id=message["client_id"]))
     history = await people.rider.ok("chat:history", {"conversation_id": trip_id})
     assert history["messages"] == [sent]
-    assert await behind.problems() == {}
+    assert await problems(behind.server) == {}
 
 
 async def test_who_comes_while_mongodb_is_away_is_in_when_it_is_back(
@@ -149,6 +148,39 @@ async def test_without_redis_everything_reaches_who_is_on_the_same_instance(
     await say(people.driver, trip_id, "back")
     await people.rider.hears("chat:message", where(seq=4))
     assert seqs(people.rider, trip_id) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("how", ["cut", "silence"])
+async def test_what_an_instance_did_without_redis_others_have_when_it_is_back(
+    stores: EmbeddedStores, connect: Connect, how: str
+) -> None:
+    async with Relay.to(str(stores.redis_url)) as near, Relay.to(str(stores.redis_url)) as far:
+        first, second = servers = [
+            await Server.start({"MONGODB_URL": str(stores.mongodb_url), "REDIS_URL": relay.url})
+            for relay in (near, far)
+        ]
+        try:
+            people = await cast(Cluster(first.url, second.url, stores), connect)
+            trip_id = await people.trip("accepted")
+            await people.rider.ok("trip:subscribe", {"trip_id": trip_id})
+            for relay in (near, far):
+                getattr(relay, how)()
+            for number in range(3):
+                await say(people.driver, trip_id, f"message {number}")
+            await people.move(trip_id, "arriving")
+
+            for relay in (near, far):
+                relay.mend()
+            await people.rider.hears("chat:message", where(seq=3))
+            await hears_version(people.rider, trip_id, 3)
+            assert seqs(people.rider, trip_id) == [1, 2, 3]
+            for server in servers:
+                await is_whole(server)
+            await people.driver.emit("driver:location", point(1))
+            await people.rider.hears("trip:location", where(seq=1))
+        finally:
+            for server in servers:
+                await server.stop()
 
 
 async def test_a_driver_whose_instance_was_killed_fades_for_riders_elsewhere(
