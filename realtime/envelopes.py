@@ -14,8 +14,6 @@ _SEEN: Final = b"\xc1"
 """How a location begins: the one byte that no msgpack begins with."""
 _HEAD: Final = struct.Struct("!cQQH")
 """Of a location: that byte, its `ts`, `seen_at`, the size of `driver_id`, which follows."""
-
-
 _LOCATION: Final = event_head(TripLocation.event) + b"{"
 _END: Final = b"}]"
 """How its packet begins and ends."""

@@ -90,7 +90,9 @@ class Rooms:
             for transport in self.everybody:
                 transport.send(WSMsgType.TEXT, _PING)
 
-    def _hear(self, reply: Any) -> None:  # noqa: ANN401 - whatever Redis says
+    def _hear(self, reply: object) -> None:
+        if not isinstance(reply, list):
+            raise TypeError(f"Redis refused a subscription: {reply}")
         kind, channel, content = reply
         if kind == b"subscribe":
             for then in self._confirmed.pop(channel, ()):  # none, where several asked at once
